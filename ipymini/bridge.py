@@ -1,0 +1,182 @@
+"""Bridge room: an IPython shell behind plain methods, content in and content out.
+
+Owns the shell, and what execute, complete, inspect, history and is_complete mean to it.
+Must not know: sockets, message headers, status, who asks. A user's error is data here, never an exception that leaves.
+Threads: the worker's that owns it.
+Spec: messaging, "Messages on the shell (ROUTER/DEALER) channel"."""
+
+import asyncio, os, sys
+
+from IPython.core.async_helpers import _asyncio_runner
+from IPython.core.completer import provisionalcompleter, rectify_completions
+from IPython.utils.tokenutil import token_at_cursor
+
+from . import comms
+from .config import IPKernelApp
+from .shell import ZMQInteractiveShell, error_content
+from .frames import INTERRUPT, cell_code
+
+FLAGS = dict(IPYMINI_USE_JEDI=True, IPYMINI_EXPERIMENTAL_COMPLETIONS=True)
+HISTORY_DELAY = 1.0  # seconds after which inputs reach the history database, many at a time
+
+
+def flag(name):
+    "The environment flag `name`: unset means its default, 0, false, no and off mean no."
+    value = os.environ.get(name, "").strip().lower()
+    return FLAGS[name] if not value else value not in ("0", "false", "no", "off")
+
+
+class Bridge:
+    "One shell. `start` first, on the worker's thread."
+
+    def __init__(self, argv=(), connection_file="", await_cell=None, kernel=None, later=None):
+        self.argv,self.connection_file,self.await_cell,self.kernel,self.later = list(argv), connection_file, await_cell, kernel, later
+        self.saving = False
+
+    def start(self):
+        "Make the shell as IPython's configuration says, and run what that wants run at startup."
+        comms.install()
+        self.app = IPKernelApp.instance(argv=self.argv, connection_file=self.connection_file)
+        self.app.initialize()
+        self.shell = ZMQInteractiveShell.instance(parent=self.app, profile_dir=self.app.profile_dir, user_ns=self.app.user_ns, kernel=self.kernel)
+        self.shell.displayhook.topic = b"execute_result"
+        if "IPYMINI_USE_JEDI" in os.environ: self.shell.Completer.use_jedi = flag("IPYMINI_USE_JEDI")
+        if "db_cache_size" not in self.app.config.HistoryManager: self.shell.history_manager.db_cache_size = 1 << 30  # see _save_soon
+        self.app.start_shell(self.shell)
+
+    @property
+    def count(self): return self.shell.execution_count
+
+    # --- execute
+
+    async def execute(self, content, cell_id=None, cell_meta=None):
+        "Content of the execute_reply to `content`. The worker's thread."
+        shell = self.shell
+        code,silent = content["code"], content.get("silent", False)
+        store = content.get("store_history", not silent) and not silent
+        shell.last_traceback,shell.exit_now = (), False
+        shell.payload_manager.clear_payload()
+        try: result = await self._run(code, dict(store_history=store, silent=silent, cell_id=cell_id, cell_meta=cell_meta))
+        except (KeyboardInterrupt, asyncio.CancelledError): return self._interrupted()
+        if store: self._save_soon()
+        err = result.error_before_exec or result.error_in_exec
+        if isinstance(err, asyncio.CancelledError) and err.args == (INTERRUPT,): err = KeyboardInterrupt()
+        if err is not None: return self._reply(error_content(type(err), err, shell.last_traceback))
+        return self._reply(dict(status="ok"), self._expressions(content.get("user_expressions") or {}))
+
+    def _interrupted(self):
+        "The reply to a cell that was interrupted in IPython's code, before or after the user's."
+        self.shell.showtraceback((KeyboardInterrupt, KeyboardInterrupt(), None))
+        return self._reply(error_content(KeyboardInterrupt, "", self.shell.last_traceback))
+
+    def _reply(self, content, user_expressions=None):
+        shell = self.shell
+        payload = shell.payload_manager.read_payload()
+        shell.payload_manager.clear_payload()
+        return dict(status="error") | content | dict(execution_count=shell.execution_count - 1, user_expressions=user_expressions or {}, payload=payload)
+
+    async def _run(self, code, flags):
+        "IPython's ExecutionResult of `code`: straight through if it awaits nothing, else as a task of the worker's loop."
+        shell,exc = self.shell, None
+        try: cell = shell.transform_cell(code)
+        except Exception: cell,exc = code, sys.exc_info()  # input transformers are anybody's
+        is_async = shell.should_run_async(code, transformed_cell=cell, preprocessing_exc_tuple=exc)
+        if "run_cell" in vars(shell) or (is_async and shell.loop_runner is not _asyncio_runner): return run_cell(shell, code, flags)
+        coro = shell.run_cell_async(code, transformed_cell=cell, preprocessing_exc_tuple=exc, **flags)
+        return await self._run_async(coro, flags["silent"]) if is_async else run_sync(shell, coro, flags["silent"])
+
+    async def _run_async(self, coro, silent):
+        result = None
+        try:
+            result = await self.await_cell(coro)
+            return result
+        finally: run_events(self.shell, result, silent)
+
+    @cell_code
+    def _expressions(self, expressions): return self.shell.user_expressions(expressions)
+
+    def _save_soon(self):
+        "Let inputs reach the history database soon, not now: a commit a cell costs a third of a trivial cell's time."
+        if self.saving: return
+        self.saving = True
+        self.later(HISTORY_DELAY, self._save)
+
+    def _save(self):
+        self.saving = False
+        hm = self.shell.history_manager
+        if hm.using_thread and hm.save_flag is not None: hm.save_flag.set()
+
+    # --- questions
+
+    @cell_code
+    def complete(self, code, cursor_pos):
+        "Content of a complete_reply; positions in Unicode characters."
+        if not flag("IPYMINI_EXPERIMENTAL_COMPLETIONS"): return self._complete_plain(code, cursor_pos)
+        with provisionalcompleter(): found = list(rectify_completions(code, self.shell.Completer.completions(code, cursor_pos)))
+        start,end = (found[0].start, found[0].end) if found else (cursor_pos, cursor_pos)
+        types = [dict(start=c.start, end=c.end, text=c.text, type=c.type, signature=c.signature) for c in found]  # JupyterLab reads these
+        return dict(status="ok", matches=[c.text for c in found], cursor_start=start, cursor_end=end, metadata=dict(_jupyter_types_experimental=types))
+
+    def _complete_plain(self, code, cursor_pos):
+        line_start = code.rfind("\n", 0, cursor_pos) + 1
+        line_end = code.find("\n", cursor_pos)
+        line = code[line_start:line_end if line_end >= 0 else len(code)]
+        text,matches = self.shell.complete("", line, cursor_pos - line_start)
+        return dict(status="ok", matches=matches, cursor_start=cursor_pos - len(text), cursor_end=cursor_pos, metadata={})
+
+    @cell_code
+    def inspect(self, code, cursor_pos, detail_level=0, omit_sections=()):
+        "Content of an inspect_reply about the name at the cursor."
+        name = token_at_cursor(code, cursor_pos)
+        try: data = self.shell.object_inspect_mime(name, detail_level=detail_level, omit_sections=omit_sections)
+        except KeyError: return dict(status="ok", found=False, data={}, metadata={})
+        if not self.shell.enable_html_pager: data.pop("text/html", None)
+        return dict(status="ok", found=True, data=data, metadata={})
+
+    def is_complete(self, code):
+        "Content of an is_complete_reply."
+        status,indent = self.shell.check_complete(code)
+        return dict(status=status) | (dict(indent=indent) if status == "incomplete" else {})
+
+    def history(self, hist_access_type, raw=True, output=False, session=0, start=1, stop=None, n=None, pattern="*", unique=False):
+        "Content of a history_reply: entries are (session, line, input) or with `output` (session, line, (input, output))."
+        hm = self.shell.history_manager
+        kinds = dict(tail=lambda: hm.get_tail(10 if n is None else n, raw=raw, output=output, include_latest=True),
+            range=lambda: hm.get_range(session, start, stop, raw=raw, output=output),
+            search=lambda: hm.search(pattern, raw=raw, output=output, n=n, unique=unique))
+        if hist_access_type not in kinds: raise ValueError(f"hist_access_type must be one of {', '.join(kinds)}, not {hist_access_type!r}")
+        return dict(status="ok", history=list(kinds[hist_access_type]()))
+
+    @cell_code
+    def comm(self, msg):
+        "Hand a comm message to its comm."
+        comms.receive(msg)
+
+    def comm_info(self, target_name=None): return comms.info(target_name)
+
+    def stop(self):
+        "Write the history and end what IPython keeps open; the shell is not used afterwards."
+        self.shell.history_manager.writeout_cache()
+
+
+@cell_code
+def run_cell(shell, code, flags):
+    "The cell through IPython's own front door: for shells whose `run_cell` a library replaced, and for loops that are not asyncio's."
+    return shell.run_cell(code, **flags)
+
+
+@cell_code
+def run_sync(shell, coro, silent):
+    "Drive `coro`, a run_cell_async that awaits nothing, to its end."
+    result = None
+    try: coro.send(None)
+    except StopIteration as e:
+        result = e.value
+        return result
+    finally: run_events(shell, result, silent)
+
+
+@cell_code
+def run_events(shell, result, silent):
+    shell.events.trigger("post_execute")
+    if not silent: shell.events.trigger("post_run_cell", result)

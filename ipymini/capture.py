@@ -1,0 +1,235 @@
+"""Capture room: everything that is patched in the interpreter, in one table, and undone by `uninstall`.
+
+Owns sys.stdout and sys.stderr, what reaches file descriptors 1 and 2, `input` and `getpass`, the context of threads and executors, forks.
+Must not know: sockets, what a request means. It asks `scope` for whom a thing is.
+Threads: `Stream` methods any; `Fds.drain` any (one at a time); install and uninstall main.
+Spec: messaging, "Streams (stdout, stderr, etc)" and "Messages on the stdin (ROUTER/DEALER) channel"."""
+
+import builtins, codecs, contextlib, fcntl, getpass, io, os, subprocess, sys, threading
+
+from .frames import wait_code
+from .scope import Scope, current, here
+
+PIPE_SIZE = 1 << 20  # what C code may write while it holds the GIL before it blocks
+
+
+class Stream(io.TextIOBase):
+    "sys.stdout or sys.stderr: a complete text stream whose text goes to the client of the request that prints."
+
+    def __init__(self, name, fd, drain=lambda: None):
+        self.name,self._fd,self._drain = f"<{name}>", fd, drain
+        self._stream,self.mode,self._encoding,self._errors = name, "w", "utf-8", "backslashreplace" if name == "stderr" else "strict"
+        self.line_buffering,self.write_through,self._in_child = True, False, False
+        self._buffer = _Bytes(self)
+
+    @property
+    def buffer(self): return self._buffer
+    @property
+    def encoding(self): return self._encoding
+    @property
+    def errors(self): return self._errors
+    @property
+    def newlines(self): return None
+
+    def write(self, s):
+        "Publish `s`; its length. TypeError if it is no str."
+        if not isinstance(s, str): raise TypeError(f"write() argument must be str, not {type(s).__name__}")
+        to = current.get() or Scope.latest or Scope.nobody
+        if self._in_child: os.write(self._fd, s.encode(self._encoding, "replace"))
+        elif s: to.port.write((to, self._stream, s))
+        return len(s)
+
+    def writelines(self, lines):
+        for line in lines: self.write(line)
+
+    def flush(self):
+        if not self._in_child: self._drain()
+
+    def close(self): self.flush()  # stays open: the next cell needs it, and so do loggers
+
+    def fileno(self): return self._fd
+    def isatty(self): return False
+    def readable(self): return False
+    def writable(self): return True
+    def seekable(self): return False
+
+    def reconfigure(self, *, encoding=None, errors=None, newline=None, line_buffering=None, write_through=None):
+        "As of io.TextIOWrapper; the encoding is that of `buffer` and of forked children, messages are always Unicode."
+        if encoding is not None: self._encoding = codecs.lookup(encoding).name
+        if errors is not None: codecs.lookup_error(errors)
+        elif encoding is not None: errors = "strict"
+        self._errors = errors or self._errors
+        if line_buffering is not None: self.line_buffering = bool(line_buffering)
+        if write_through is not None: self.write_through = bool(write_through)
+        self._buffer = _Bytes(self)
+
+    def __repr__(self): return f"<ipymini.Stream name={self.name!r} encoding={self.encoding!r}>"
+
+
+class _Bytes(io.BufferedIOBase):
+    "The `buffer` of a Stream: bytes in, text out; characters split between two writes are joined, bad bytes replaced."
+
+    def __init__(self, stream):
+        self.raw = self
+        self._stream,self._decode = stream, codecs.getincrementaldecoder(stream.encoding)("replace").decode
+
+    def write(self, data):
+        view = memoryview(data)
+        self._stream.write(self._decode(view.tobytes()))
+        return view.nbytes
+
+    def flush(self): self._stream.flush()
+    def fileno(self): return self._stream.fileno()
+    def writable(self): return True
+    def isatty(self): return False
+    @property
+    def name(self): return self._stream.name
+    @property
+    def mode(self): return "wb"
+
+
+class Fds:
+    "File descriptors 1 and 2, turned into pipes: what C code and subprocesses write belongs to the latest cell."
+
+    def __init__(self): self.saved,self.pipes,self.lock = {}, {}, threading.Lock()
+
+    def install(self):
+        "Put the pipes in place; the descriptors to read them from."
+        for fd,name in ((1, "stdout"), (2, "stderr")):
+            with contextlib.suppress(OSError): self.saved[fd] = os.dup(fd)  # closed at birth, as of a daemon
+            r,w = os.pipe()
+            os.set_blocking(r, False)
+            with contextlib.suppress(OSError, AttributeError): fcntl.fcntl(w, fcntl.F_SETPIPE_SZ, PIPE_SIZE)
+            os.dup2(w, fd)
+            os.close(w)
+            self.pipes[r] = name, codecs.getincrementaldecoder("utf-8")("replace").decode
+        return list(self.pipes)
+
+    def uninstall(self):
+        self.drain()
+        for fd,old in self.saved.items(): os.dup2(old, fd)
+        for r in self.pipes: os.close(r)
+        self.pipes.clear()
+
+    def drain(self):
+        "Publish what is in the pipes, without waiting. Any thread."
+        if not self.lock.acquire(timeout=1): return
+        try:
+            for r,(name,decode) in self.pipes.items():
+                to = Scope.latest or Scope.nobody
+                while text := _read(r, decode): to.port.put((to, name, text))
+        finally: self.lock.release()
+
+
+def _read(fd, decode):
+    "What can be read from `fd` now, as text; empty if there is nothing."
+    text = ""
+    while not text:
+        try: data = os.read(fd, 1 << 16)
+        except BlockingIOError: return ""
+        if not data: return ""
+        text = decode(data)
+    return text
+
+
+def ask(prompt="", password=False):
+    "The client's answer, for `input` and `getpass`. StdinNotImplementedError where the request allows no input or there is none."
+    __tracebackhide__ = True
+    to = here()
+    if to is None or not to.open or not to.content.get("allow_stdin", True): raise _no_stdin(password)
+    return to.ask(str(prompt), password)
+
+
+def _no_stdin(password):
+    from IPython.core.error import StdinNotImplementedError
+    return StdinNotImplementedError(f"{'getpass' if password else 'raw_input'} was called, but this frontend does not support input requests.")
+
+
+def input(prompt="", /):
+    "As the builtin: the line that the client's user types."
+    __tracebackhide__ = True  # IPython leaves such frames out of tracebacks
+    return ask(prompt)
+
+
+def _getpass(prompt="Password: ", stream=None, *, echo_char=None):
+    __tracebackhide__ = True
+    return ask(prompt, password=True)
+
+
+def _in_scope(f, of):
+    "`f`, run for the request `of`."
+    def run(*args, **kwargs):
+        __tracebackhide__ = True
+        token = current.set(of)
+        try: return f(*args, **kwargs)
+        finally: current.reset(token)
+    return run
+
+
+def _thread_start(original):
+    def start(self):
+        self._ipymini_scope = here()
+        original(self)
+    return start
+
+
+def _thread_bootstrap(original):
+    def _bootstrap_inner(self):
+        current.set(self.__dict__.get("_ipymini_scope"))
+        original(self)
+    return _bootstrap_inner
+
+
+def _executor_submit(original):
+    def submit(self, fn, /, *args, **kwargs):
+        to = here()
+        return original(self, fn if to is None else _in_scope(fn, to), *args, **kwargs)
+    return submit
+
+
+def _then_drain(original, drain):
+    "`original`, after which what the child that it waited for wrote is on its way: before anything the cell prints next."
+    @wait_code
+    def wait(*args, **kwargs):
+        __tracebackhide__ = True
+        try: return original(*args, **kwargs)
+        finally: drain()
+    return wait
+
+
+class Capture:
+    "All patches; `install` puts them in place, `uninstall` undoes them."
+
+    def __init__(self): self.fds,self.undo,self.on_fork = Fds(), [], []
+
+    def install(self):
+        "Patch the interpreter; `fds` is installed on its own, before. Main thread, once."
+        drain,Popen = self.fds.drain, subprocess.Popen
+        out,err = (Stream(n, fd, self.fds.drain) for n,fd in (("stdout", 1), ("stderr", 2)))
+        os.register_at_fork(before=self.fds.lock.acquire, after_in_parent=self.fds.lock.release, after_in_child=lambda: self._child(out, err))
+        from concurrent.futures import ThreadPoolExecutor
+        table = [  # where, name, what, why
+            (sys, "stdout", out, "prints go to the client"),
+            (sys, "stderr", err, "as do errors and warnings"),
+            (builtins, "input", input, "the client is the keyboard"),
+            (getpass, "getpass", _getpass, "the same, unseen"),
+            (threading.Thread, "start", _thread_start(threading.Thread.start), "a thread belongs to the request that starts it"),
+            (threading.Thread, "_bootstrap_inner", _thread_bootstrap(threading.Thread._bootstrap_inner), "and prints there: the first thing it runs"),
+            (ThreadPoolExecutor, "submit", _executor_submit(ThreadPoolExecutor.submit), "a job belongs to the request that submits it"),
+            (os, "system", _then_drain(os.system, drain), "what the child wrote comes before what the cell prints next"),
+            (os, "waitpid", _then_drain(os.waitpid, drain), "the same"),
+            (Popen, "_handle_exitstatus", _then_drain(Popen._handle_exitstatus, drain), "the same; subprocess calls it when a child is reaped")]
+        for owner,name,new,_ in table:
+            self.undo.append((owner, name, getattr(owner, name)))
+            setattr(owner, name, new)
+
+    def uninstall(self):
+        for owner,name,old in reversed(self.undo): setattr(owner, name, old)
+        self.undo.clear()
+        self.fds.uninstall()
+
+    def _child(self, *streams):
+        "A forked child never touches a socket: its text goes into the pipe, which the parent reads."
+        self.fds.lock.release()
+        for s in streams: s._in_child = True
+        for f in self.on_fork: f()

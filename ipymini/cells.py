@@ -1,0 +1,34 @@
+"""Cells room: the file name of a cell, by which tracebacks, linecache, breakpoints and their clients all know it.
+
+Owns the hash, its seed, and the prefix and suffix that the debugger announces.
+Must not know: IPython, debugpy, other rooms.
+Threads: any; pure.
+Spec: messaging, "Debug request" (hashMethod, hashSeed, tmpFilePrefix, tmpFileSuffix in debugInfo)."""
+
+import os, struct, tempfile
+
+HASH_SEED = 0xC70F6907
+SUFFIX = ".py"
+
+
+def prefix():
+    "What the names of this process's cells begin with: a folder that is never written."
+    return os.path.join(tempfile.gettempdir(), f"ipymini_{os.getpid()}") + os.sep
+
+
+def cell_file(code):
+    "File name of the cell `code`; IPYMINI_CELL_NAME overrides it."
+    return os.environ.get("IPYMINI_CELL_NAME") or f"{prefix()}{murmur2(code.encode('utf-8', 'surrogatepass'), HASH_SEED)}{SUFFIX}"
+
+
+def murmur2(data, seed):
+    "32-bit MurmurHash2 (x86) of `data`, as JupyterLab computes it."
+    m,mask = 0x5BD1E995, 0xFFFFFFFF
+    h,whole = (seed ^ len(data)) & mask, len(data) & ~3
+    for (k,) in struct.iter_unpack("<I", data[:whole]):
+        k = k*m & mask
+        k = (k ^ k >> 24)*m & mask
+        h = (h*m & mask) ^ k
+    if rest := data[whole:]: h = (h ^ int.from_bytes(rest, "little"))*m & mask
+    h = (h ^ h >> 13)*m & mask
+    return h ^ h >> 15

@@ -1,0 +1,275 @@
+"""Channels room: every zmq socket and the one thread that owns them.
+
+Owns shell, control and stdin (ROUTER), iopub (XPUB), the heartbeat, the wake-up pipe, and the one outbox through which all leaves in order.
+Must not know: what a message means; it hands each one to `on_msg(channel, msg)` and each watched fd to its callback.
+Threads: `io` owns all sockets but the heartbeat's, which a thread in C echoes; `send` and `write` may be called from any.
+Spec: messaging, "Introduction" (sockets), "Heartbeat"; JEP 65 (iopub_welcome)."""
+
+import logging, os, threading, time
+from collections import deque
+
+import zmq
+
+from .wire import BadMsg, endpoint
+
+log = logging.getLogger("ipymini.channels")
+ROOM = 20_000      # outbox entries beyond which producers wait
+GRACE = 0.002      # seconds that text without a line end waits for the rest of its line
+PACE = 0.05        # seconds between two messages of one stream while nothing else has to leave
+STALL = 5.0        # seconds that a subscriber may read nothing before it loses messages
+JOIN = 1 << 20     # characters joined into one stream message
+
+
+class Channels:
+    "The kernel's sockets, bound by `bind`; `start` serves them until `close`."
+
+    def __init__(self, info, codec, on_msg, on_quiet=lambda: None):
+        self.info,self.codec,self.on_msg,self.on_quiet = info, codec, on_msg, on_quiet
+        self.outbox,self.held,self.stuck = deque(), None, None
+        self.sent = dict(stdout=0.0, stderr=0.0)
+        self.state,self.sockets,self.watched = _State(), {}, {}
+        self.pipe = os.pipe()
+        for fd in self.pipe: os.set_blocking(fd, False)
+
+    def bind(self):
+        "Bind every socket; ports of 0 are chosen and written into `info`. OSError (zmq.ZMQError) if an address is taken."
+        self.contexts = zmq.Context(), zmq.Context()
+        kinds = dict(shell=zmq.ROUTER, iopub=zmq.XPUB, stdin=zmq.ROUTER, control=zmq.ROUTER, hb=zmq.ROUTER)
+        for channel,kind in kinds.items():
+            s = self.sockets[channel] = self.contexts[channel == "hb"].socket(kind)
+            s.linger = 500
+            options = {zmq.XPUB_VERBOSE: 1, zmq.XPUB_NODROP: 1} if kind == zmq.XPUB else {zmq.ROUTER_HANDOVER: 1, zmq.SNDHWM: 0}
+            for option,value in options.items(): s.setsockopt(option, value)
+            self.info[f"{channel}_port"] = _bind(s, self.info, channel)
+
+    def start(self):
+        "Serve the sockets on threads of their own; returns at once."
+        self.state.thread = threading.Thread(target=self._guard, args=(self._run,), name="io", daemon=True)
+        self.state.heart = threading.Thread(target=_echo, args=(self.sockets.pop("hb"),), name="heartbeat", daemon=True)
+        for t in (self.state.heart, self.state.thread): hide(t), t.start()
+
+    def watch(self, fd, callback):
+        "Call `callback()` on io whenever `fd` is readable; before `start` only."
+        self.watched[fd] = callback
+
+    def send(self, channel, msg_type, content, scope=None, metadata=None, buffers=None):
+        "Pack a message here and now and let it leave in order; its msg_id. `scope` is whom it answers. Any thread."
+        iopub = channel == "iopub"
+        parent = b"{}" if scope is None else scope.header_raw
+        idents = (b"kernel." + msg_type.encode(),) if iopub else scope.idents
+        mid,frames = self.codec.pack(msg_type, content, parent, metadata, buffers, idents)
+        self.put((None, channel, frames))
+        return mid
+
+    def put(self, entry):
+        "Append an outbox entry, (None, channel, frames) or (scope, stream name, text), and wake io if it sleeps. Any thread."
+        if len(self.outbox) > ROOM: self.wait_room()
+        self.outbox.append(entry)
+        if self.state.asleep or (self.state.holding and entry[0] is None): self.wake()
+
+    def write(self, entry):
+        "As `put`, for text that Python code writes; what C code wrote before it goes first."
+        if len(self.outbox) > ROOM: self.wait_room()
+        if not self.state.asleep: return self.outbox.append(entry)
+        self.on_quiet()
+        self.outbox.append(entry)
+        self.wake()
+
+    def wake(self):
+        "Make io look at the outbox and the calls. Any thread, and signal handlers."
+        self.state.asleep = self.state.holding = False
+        try: os.write(self.pipe[1], b"!")
+        except BlockingIOError: return  # the pipe is full of wake-ups already
+
+    def call(self, f):
+        "Run `f()` on io soon. Any thread, and signal handlers."
+        self.state.calls.append(f)
+        self.wake()
+
+    def catch_up(self, timeout=1.0):
+        "Wait until io has received what had reached the process before this call; False after `timeout` seconds."
+        if threading.current_thread() is self.state.thread: return True
+        done = threading.Event()
+        self.call(lambda: (self._receive_all(), done.set()))
+        return done.wait(timeout)
+
+    def wait_room(self):
+        "Let a producer wait while the outbox is full: clients set the pace, memory stays bounded. KeyboardInterrupt may come out."
+        if threading.current_thread() is self.state.thread: return
+        while len(self.outbox) > ROOM // 2 and self.state.thread.is_alive():
+            self.state.room.clear()
+            self.wake()
+            self.state.room.wait(0.2)  # in slices: an Event set between the two lines above would be missed
+
+    def close(self, timeout=1.0):
+        "Send what is in the outbox, close the sockets and end both threads; False if that took longer than `timeout` seconds."
+        self.call(self._stop)
+        self.state.thread.join(timeout)
+        return not self.state.thread.is_alive()
+
+    # --- io only, from here on
+
+    def _guard(self, run):
+        try: run()
+        except BaseException:  # a half-alive kernel is the worst kernel
+            log.critical("the io thread died", exc_info=True)
+            os._exit(70)
+
+    def _stop(self): self.state.stopping = True
+
+    def _run(self):
+        poller = zmq.Poller()
+        for s in self.sockets.values(): poller.register(s, zmq.POLLIN)
+        for fd in (self.pipe[0], *self.watched): poller.register(fd, zmq.POLLIN)
+        handlers = {self.pipe[0]: self._woken, **self.watched, self.sockets["iopub"]: self._subscription}
+        handlers.update({self.sockets[c]: (lambda c=c: self._receive(c)) for c in ("control", "stdin", "shell")})
+        while not self.state.stopping:
+            wait = self._drain()
+            self.state.asleep,self.state.holding = wait is None, wait is not None
+            if self.state.calls or (self.outbox and self.stuck is None): wait = 0  # put before the flags were up: no byte was sent for it
+            events = poller.poll(wait)
+            self.state.asleep = self.state.holding = False
+            for s,_ in events: handlers[s]()
+            self._run_calls()
+        self._finish()
+
+    def _woken(self):
+        try: os.read(self.pipe[0], 4096)
+        except BlockingIOError: return
+
+    def _run_calls(self):
+        while self.state.calls: self.state.calls.popleft()()
+
+    def _receive_all(self):
+        for c in ("control", "stdin", "shell"): self._receive(c)
+
+    def _receive(self, channel):
+        "Take every message that `channel` has; many may hide behind one event."
+        s = self.sockets[channel]
+        while True:
+            try: frames = _recv(s)
+            except zmq.Again: return
+            try: msg = self.codec.unpack(frames)
+            except BadMsg as e: log.warning("%s: %s; dropped", channel, e)
+            else: self.on_msg(channel, msg)
+
+    def _subscription(self):
+        "Welcome each subscriber (JEP 65)."
+        while True:
+            try: frame = self.sockets["iopub"].recv(zmq.NOBLOCK)
+            except zmq.Again: return
+            if frame[:1] != b"\x01": continue
+            topic = frame[1:]
+            try: content = {"subscription": topic.decode()}
+            except UnicodeDecodeError: continue  # JEP 65: ignored
+            self._transmit("iopub", self.codec.pack("iopub_welcome", content, idents=(topic,))[1])
+
+    def _drain(self):
+        "Send what may leave now; milliseconds until there is more to do for held text or a full subscriber, None if all has left."
+        while self.outbox or self.held:
+            if self.outbox and self._join(self.outbox[0]): continue
+            if self.held and not self.outbox and (due := self._due()) > 0: return max(1, int(due*1000 + 0.999))
+            if not (self._flush() if self.held else self._transmit(*self.outbox.popleft()[1:])): return 2
+        self.state.room.set()
+        return None
+
+    def _join(self, entry):
+        "Take `entry` from the outbox into the held text if it continues it, or starts one; False if it has to wait for the held text to leave."
+        scope,name,text = entry
+        if scope is None: return False
+        held = self.held
+        if held is None: self.held = held = _Held(scope, name)
+        elif held.scope is not scope or held.name != name or held.size > JOIN: return False
+        held.parts.append(text)
+        held.size += len(text)
+        self.outbox.popleft()
+        return True
+
+    def _due(self):
+        "Seconds until the held text leaves if nothing comes behind it."
+        held,now = self.held, time.monotonic()
+        if held.size > JOIN: return 0
+        return max(self.sent[held.name] + PACE, held.since if held.parts[-1].endswith("\n") else held.since + GRACE) - now
+
+    def _flush(self):
+        held,self.held = self.held, None
+        content = dict(name=held.name, text="".join(held.parts))
+        if not content["text"]: return True
+        self.sent[held.name] = time.monotonic()
+        return self._transmit("iopub", self.codec.pack("stream", content, held.scope.header_raw, idents=(b"stream." + held.name.encode(),))[1])
+
+    def _transmit(self, channel, frames):
+        "Send `frames`; False, and back at the head of the outbox, if a subscriber is full. After STALL seconds of that it loses messages instead."
+        try: self.sockets[channel].send_multipart(frames, zmq.NOBLOCK, copy=not any(len(f) > 65536 for f in frames))
+        except zmq.Again:
+            self.stuck = self.stuck or time.monotonic()
+            if time.monotonic() - self.stuck > STALL: return self._lose(channel, frames)
+            self.outbox.appendleft((None, channel, frames))
+            return False
+        self.stuck = None
+        return True
+
+    def _lose(self, channel, frames):
+        "Send `frames` to those subscribers that have room."
+        s = self.sockets[channel]
+        s.setsockopt(zmq.XPUB_NODROP, 0)
+        s.send_multipart(frames, zmq.NOBLOCK)
+        s.setsockopt(zmq.XPUB_NODROP, 1)
+        return True
+
+    def _finish(self):
+        self._run_calls()
+        until = time.monotonic() + 0.5
+        while (self.outbox or self.held) and time.monotonic() < until:
+            if self.held and not self.outbox: self._flush()
+            if self._drain() is not None and self.stuck: time.sleep(0.002)  # XPUB reports no POLLOUT for a full subscriber
+        for s in self.sockets.values(): s.close()
+        for ctx in self.contexts: ctx.term()
+        self.state.heart.join(0.5)
+
+
+class _State:
+    "What the threads tell each other: flags are set by one and read by others, each a single bytecode."
+    def __init__(self):
+        self.asleep,self.holding,self.stopping = False, False, False
+        self.calls,self.room = deque(), threading.Event()
+        self.thread,self.heart = None, None
+
+
+class _Held:
+    "Text of one stream and request that waits for more of it."
+    __slots__ = ("scope", "name", "parts", "size", "since")
+
+    def __init__(self, scope, name): self.scope,self.name,self.parts,self.size,self.since = scope, name, [], 0, time.monotonic()
+
+
+def hide(thread):
+    "Make `thread` invisible for debuggers: it is the kernel's, not the user's."
+    thread.pydev_do_not_trace = thread.is_pydev_daemon_thread = True
+
+
+def _echo(socket):
+    try: zmq.proxy(socket, socket)  # in C: echoes while Python holds the GIL
+    except zmq.ContextTerminated: socket.close(0)
+
+
+def _recv(s):
+    "One message's frames without blocking, zmq.Again if there is none; buffers (what follows the five parts) are not copied."
+    frames = [s.recv(zmq.NOBLOCK)]
+    left = None
+    while s.getsockopt(zmq.RCVMORE):
+        if left is None and frames[-1] == b"<IDS|MSG>": left = 5
+        frames.append(s.recv(zmq.NOBLOCK) if left != 0 else s.recv(zmq.NOBLOCK, copy=False).buffer)
+        if left: left -= 1
+    return frames
+
+
+def _bind(s, info, channel):
+    "Bind `s` where `info` says and return the port; 0 means any free one."
+    port = info[f"{channel}_port"]
+    if port or info["transport"] == "tcp":
+        s.bind(endpoint(info, channel, port or "*"))
+        return port or int(s.getsockopt(zmq.LAST_ENDPOINT).rsplit(b":", 1)[1])
+    port = next(n for n in range(1, 1 << 16) if not os.path.exists(f"{info['ip']}-{n}"))
+    s.bind(endpoint(info, channel, port))
+    return port

@@ -1,0 +1,59 @@
+"""Compat room: the names that libraries expect of a kernel, and nothing that we use ourselves.
+
+Owns `get_ipython().kernel` and who needs what of it.
+Must not know: how requests are served; it reads `Kernel` and `scope`.
+Threads: any.
+Spec: none; ipywidgets (get_parent, session.send), ipyparallel (session.send, iopub_socket), dask (that there is a kernel),
+older notebooks (comm_manager, _parent_header, shell)."""
+
+from . import comms
+from .info import kernel_info, language_info
+from .scope import Scope, here
+
+
+class SessionFacade:
+    "`kernel.session`: sends messages for libraries that speak the protocol themselves (ipywidgets' Output, ipyparallel)."
+
+    def __init__(self, session): self.session = session
+
+    def send(self, stream, msg_or_type, content=None, parent=None, ident=None, buffers=None, metadata=None, **kwargs):
+        "Publish `content` on iopub for the current request; `stream` is `kernel.iopub_socket`."
+        if isinstance(msg_or_type, dict): msg_or_type,content = msg_or_type["header"]["msg_type"], msg_or_type["content"]
+        return (here() or Scope.nobody).emit(msg_or_type, content, metadata, buffers)
+
+
+class KernelFacade:
+    "`get_ipython().kernel`."
+    implementation,iopub_socket = "ipymini", "iopub"
+    int_id,log_level = -1, 30
+
+    def __init__(self, kernel):
+        self._kernel = kernel
+        self.session = SessionFacade(kernel.channels.codec.session)
+        self.comm_manager = comms.manager
+
+    @property
+    def ident(self): return self.session.session
+    @property
+    def shell(self): return self._kernel.bridge.shell if self._kernel.bridge else None
+    @property
+    def user_ns(self): return self.shell.user_ns
+    @property
+    def execution_count(self): return self.shell.execution_count
+    @property
+    def language_info(self): return language_info()
+    @property
+    def banner(self): return kernel_info()["banner"]
+    @property
+    def _parent_header(self): return self.get_parent()
+
+    def get_parent(self, channel=None):
+        "The message that is being served, as a dict; of `channel` if that is given."
+        scope = here()
+        return scope.msg.as_dict() if scope is not None and scope.msg else {}
+
+    def send_response(self, stream, msg_or_type, content=None, ident=None, buffers=None, track=False, header=None, metadata=None, channel=None):
+        "Publish on iopub for the current request."
+        return self.session.send(stream, msg_or_type, content, buffers=buffers, metadata=metadata)
+
+    def raw_input(self, prompt=""): return input(prompt)

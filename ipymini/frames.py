@@ -1,0 +1,44 @@
+"""Frames room: whose code is interrupted, as the stack tells.
+
+Owns the marks on functions of ours that run or wait for user code, and `whose`, which reads them.
+Must not know: signals, threads, other rooms.
+Threads: any; `whose` is called from signal handlers and takes no lock.
+Spec: messaging, "Kernel interrupt"."""
+
+import os
+
+HERE = os.path.dirname(os.path.abspath(__file__)) + os.sep
+CELLS,WAITS,ROOTS = set(), set(), set()  # code objects of functions of ours
+INTERRUPT = "interrupted by the user"    # the message of the CancelledError that an interrupt puts into an awaiting cell
+
+
+def cell_code(f):
+    "Mark `f` as a function of ours that calls into user code: what runs above it may be interrupted."
+    CELLS.add(f.__code__)
+    return f
+
+
+def wait_code(f):
+    "Mark `f` as one that waits in the user's name: it may be interrupted itself."
+    WAITS.add(f.__code__)
+    return f
+
+
+def root_code(f):
+    "Mark `f` as the function that runs an event loop: what runs above it is the loop, or the user's tasks."
+    ROOTS.add(f.__code__)
+    return f
+
+
+def whose(frame):
+    """Who is interrupted in `frame`? "user": code that a cell or task runs, or a wait in its name. "kernel": code of ours, which must finish
+    first. "loop": nobody, the event loop waits."""
+    user = False
+    while frame is not None:
+        code = frame.f_code
+        if code in WAITS or (code in CELLS and user): return "user"
+        if code in ROOTS: break
+        if code.co_filename.startswith(HERE): return "kernel"
+        user = user or frame.f_globals.get("__name__", "").partition(".")[0] not in ("asyncio", "selectors")
+        frame = frame.f_back
+    return "user" if user else "loop"

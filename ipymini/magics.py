@@ -1,0 +1,83 @@
+"""Magics room: the magics that a kernel brings itself, beside IPython's.
+
+Owns %connect_info, %qtconsole, %edit, %less, %more, %man, %clear, %autosave.
+Must not know: sockets, requests.
+Threads: the worker's that runs the cell.
+Spec: IPython's documentation, "Built-in magic commands"; messaging, "Payloads (DEPRECATED)"."""
+
+import json, os, subprocess, sys
+
+from IPython.core import page
+from IPython.core.error import UsageError
+from IPython.core.magic import Magics, line_magic, magics_class
+from IPython.core.magics.code import CodeMagics, InteractivelyDefined, MacroToEdit
+from IPython.display import Javascript, display
+
+
+@magics_class
+class KernelMagics(Magics):
+    "Line magics of kernels."
+
+    @property
+    def connection_file(self): return self.shell.config.IPKernelApp.connection_file
+
+    @line_magic
+    def connect_info(self, arg_s):
+        "Print how other clients connect to this kernel."
+        path = self.connection_file
+        with open(path, encoding="utf-8") as f: info = json.load(f)
+        name = os.path.basename(path)
+        print(json.dumps(info, indent=2))
+        print(f"\nPaste the above JSON into a file, and connect with:\n    $> jupyter <app> --existing <file>\n"
+            f"or, if you are local, you can connect with just:\n    $> jupyter <app> --existing {name}\n"
+            "or even just:\n    $> jupyter <app> --existing\nif this is the most recent Jupyter kernel you have started.")
+
+    @line_magic
+    def qtconsole(self, arg_s):
+        "Open a Jupyter Qt console on this kernel, which outlives neither; `arg_s` is handed on to it."
+        args = [sys.executable, "-m", "qtconsole", "--existing", self.connection_file, *arg_s.split()]
+        subprocess.Popen(args, stdin=subprocess.DEVNULL, start_new_session=True)
+
+    @line_magic
+    def edit(self, parameter_s="", last_call=["", ""]):  # noqa: B006: IPython's own keeps the last call in there too
+        "As IPython's %edit, but the client opens the editor: -p the last one again, -x without execution, -n LINE, -r raw input."
+        opts,args = self.parse_options(parameter_s, "prn:x")
+        try: filename,lineno,_ = CodeMagics._find_edit_target(self.shell, args, opts, last_call)
+        except (MacroToEdit, InteractivelyDefined): return print("Macros and functions of cells are edited in their cells.", file=sys.stderr)
+        if filename is None: return
+        self.shell.payload_manager.write_payload(dict(source="edit_magic", filename=os.path.abspath(filename), line_number=lineno))
+
+    @line_magic
+    def ed(self, parameter_s=""):
+        "As %edit."
+        self.edit(parameter_s)
+
+    @line_magic
+    def less(self, arg_s):
+        "Show a file in the pager; Python source is highlighted."
+        if not arg_s: raise UsageError("Missing filename.")
+        with open(os.path.expanduser(arg_s), encoding="utf-8", errors="replace") as f: text = f.read()
+        page.page(self.shell.pycolorize(text) if arg_s.endswith(".py") else text)
+
+    @line_magic
+    def more(self, arg_s):
+        "As %less."
+        self.less(arg_s)
+
+    @line_magic
+    def man(self, arg_s):
+        "Show the manual page of a command in the pager."
+        page.page(self.shell.getoutput(f"man {arg_s} | col -b", split=False))
+
+    @line_magic
+    def clear(self, arg_s):
+        "Clear the terminal of clients that have one."
+        self.shell.system("clear")
+
+    @line_magic
+    def autosave(self, arg_s):
+        "Let the classic notebook save every `arg_s` seconds; 0 means never."
+        try: interval = int(arg_s)
+        except ValueError: raise UsageError(f"%autosave requires an integer, got {arg_s!r}") from None
+        display(Javascript(f"IPython.notebook.set_autosave_interval({interval * 1000})"), include=["application/javascript"])
+        print(f"Autosaving every {interval} seconds" if interval else "Autosave disabled")

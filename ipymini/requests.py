@@ -1,0 +1,46 @@
+"""Requests room: which fields each request has, and what is wrong with a content that does not fit.
+
+Owns the table of fields, their types and defaults. Must not know: what a request means, other rooms.
+Threads: any; pure.
+Spec: messaging, "Messages on the shell (ROUTER/DEALER) channel" and "Messages on the control (ROUTER/DEALER) channel"."""
+
+
+class BadContent(ValueError):
+    "What is wrong with a request: answered with an error reply."
+
+
+NUMBER_OR_NONE = (int, type(None))
+FIELDS = dict(  # a type: the field must be there; else its default, whose type it has
+    execute_request=dict(code=str, silent=False, store_history=True, user_expressions={}, allow_stdin=True, stop_on_error=True),
+    complete_request=dict(code=str, cursor_pos=NUMBER_OR_NONE),
+    inspect_request=dict(code=str, cursor_pos=NUMBER_OR_NONE, detail_level=0, omit_sections=[]),
+    is_complete_request=dict(code=str),
+    history_request=dict(hist_access_type="tail", raw=True, output=False, session=0, start=1, stop=NUMBER_OR_NONE, n=NUMBER_OR_NONE,
+        pattern="*", unique=False),
+    comm_info_request=dict(target_name=(str, type(None))),
+    comm_open=dict(comm_id=str, target_name=str),
+    comm_msg=dict(comm_id=str),
+    comm_close=dict(comm_id=str),
+    kernel_info_request={}, connect_request={}, interrupt_request={},
+    shutdown_request=dict(restart=False))
+
+
+def fields(msg_type, content):
+    "The fields of a `msg_type` in `content`, checked and with defaults. BadContent says what does not fit; fields of the future are left out."
+    if msg_type not in FIELDS: raise BadContent(f"unknown message type {msg_type!r}")
+    if not isinstance(content, dict): raise BadContent(content)
+    return {name: _field(name, want, content) for name,want in FIELDS[msg_type].items()}
+
+
+def _field(name, want, content):
+    value = content.get(name)
+    required = isinstance(want, type)
+    if required and name not in content: raise BadContent(f"content has no {name!r}")
+    if value is None and not required: return None if isinstance(want, tuple) else want
+    kinds = want if isinstance(want, tuple) else (want,) if required else (type(want),)
+    if not isinstance(value, kinds) or (isinstance(value, bool) and bool not in kinds):
+        raise BadContent(f"{name!r} must be {' or '.join(k.__name__ for k in kinds if k is not type(None))}, not {type(value).__name__}")
+    return value
+
+
+def reply_type(msg_type): return msg_type.removesuffix("_request") + "_reply"

@@ -1,0 +1,58 @@
+"""Scope room: for whom is what happens now? One request's bracket, and the one ContextVar that says which request that is.
+
+Owns `current`, the busy/idle bracket of every request, and the fallback for threads that no cell started.
+Must not know: sockets, IPython, other rooms; it is handed a `Port`.
+Threads: any; a Scope is entered and left on one thread, but may be used from all that the request started.
+Spec: messaging, "Kernel status" and "The parent header"."""
+
+from collections import namedtuple
+from contextvars import ContextVar
+
+current = ContextVar("ipymini_scope", default=None)
+Port = namedtuple("Port", "send write put ask")  # send(channel, msg_type, content, scope, metadata, buffers); write and put(entry); ask(scope, prompt, password)
+
+
+class Scope:
+    "One request being served, as a context manager: busy on the way in, idle on the way out, whatever happens."
+    __slots__ = ("msg", "port", "content", "token", "open", "started")
+    latest = None  # the last execute that was entered: threads made in C, and what is written to fd 1 and 2, belong to it
+
+    def __init__(self, port, msg=None):
+        self.msg,self.port,self.open,self.started = msg, port, False, None
+        self.content = msg.content if msg is not None and isinstance(msg.content, dict) else {}
+
+    @property
+    def header_raw(self): return self.msg.header_raw if self.msg else b"{}"
+
+    @property
+    def idents(self): return self.msg.idents if self.msg else ()
+
+    def __enter__(self):
+        self.token,self.open = current.set(self), True
+        if self.msg.type == "execute_request": Scope.latest = self
+        self.emit("status", {"execution_state": "busy"})
+        return self
+
+    def __exit__(self, *exc):
+        try: self.emit("status", {"execution_state": "idle"})
+        finally:
+            self.open = False
+            current.reset(self.token)
+
+    def emit(self, msg_type, content, metadata=None, buffers=None):
+        "Publish on iopub for this request."
+        return self.port.send("iopub", msg_type, content, self, metadata, buffers)
+
+    def write(self, name, text):
+        "Publish `text` on the stream `name` (stdout or stderr); joined with its neighbours on the way out."
+        self.port.write((self, name, text))
+
+    def ask(self, prompt, password=False):
+        "The client's answer to `prompt`. StdinNotImplementedError if the request does not allow it, KeyboardInterrupt if interrupted."
+        __tracebackhide__ = True
+        return self.port.ask(self, prompt, password)
+
+
+def here():
+    "The Scope that what happens now belongs to: the context's, else the latest execute's."
+    return current.get() or Scope.latest

@@ -1,0 +1,88 @@
+"""Worker room: one thread that serves the requests of one subshell in order.
+
+Owns the inbox, the bell, the asyncio loop that lives on between cells, the context that cells share, and what an interrupt does here.
+Must not know: sockets, IPython, what a request means; it hands each message to `serve(msg)`, a coroutine function.
+Threads: `put`, `stop` and `interrupt` may be called from any and from signal handlers, the rest runs on the worker's own.
+Spec: JEP 91 (subshells); messaging, "Kernel interrupt"."""
+
+import asyncio, contextvars, logging, threading
+from collections import deque
+
+from .frames import INTERRUPT, root_code, whose
+
+log = logging.getLogger("ipymini.worker")
+
+
+class Worker:
+    "Serves messages put into its inbox one after the other with `await serve(msg)`, on the thread that calls `run`."
+
+    def __init__(self, serve, name="main"):
+        self.serve,self.name,self.inbox = serve, name, deque()
+        self.context,self.loop,self.task = contextvars.Context(), None, None
+        self.thread,self.busy,self.stopping,self.bell = None, False, False, None
+
+    def put(self, msg):
+        "Queue `msg`; any thread."
+        self.inbox.append(msg)
+        if self.loop is not None: self._ring()
+
+    def take(self, wanted):
+        "Remove and return the queued messages for which `wanted(msg)`, in order; the others stay. The worker's thread only."
+        msgs = [self.inbox.popleft() for _ in range(len(self.inbox))]  # what is put meanwhile stays behind them
+        self.inbox.extendleft(m for m in reversed(msgs) if not wanted(m))
+        return [m for m in msgs if wanted(m)]
+
+    @root_code
+    def run(self, ready=lambda: None):
+        "Serve until `stop`. `ready()` is called when the loop exists. A KeyboardInterrupt that reaches the loop itself is not ours to die of."
+        self.thread = threading.current_thread()
+        self.loop = asyncio.new_event_loop()
+        asyncio.set_event_loop(self.loop)
+        self.bell = asyncio.Event()
+        self.context.run(ready)
+        server = self.loop.create_task(self._serve(), context=self.context)
+        server.add_done_callback(lambda _: self.loop.stop())
+        while not self.stopping and not server.done():
+            try: self.loop.run_forever()
+            except (KeyboardInterrupt, SystemExit): log.info("%s: a task ended with KeyboardInterrupt or SystemExit", self.name)
+        if server.done() and not self.stopping: server.result()
+
+    async def _serve(self):
+        self._ring()
+        while not self.stopping:
+            await self.bell.wait()
+            self.bell.clear()
+            while self.inbox and not self.stopping:
+                self.busy = True
+                try: await self.serve(self.inbox.popleft())
+                finally: self.busy = False
+                await asyncio.sleep(0)  # the user's tasks have their turn between two cells
+
+    def _ring(self): self.loop.call_soon_threadsafe(self.bell.set)
+
+    async def await_cell(self, coro):
+        "Await `coro` as a task of its own, which an interrupt can cancel, in the context that all cells share."
+        self.task = self.loop.create_task(coro, context=self.context)
+        try: return await self.task
+        finally: self.task = None
+
+    def stop(self):
+        "End `run` after the request that is being served; any thread."
+        self.stopping = True
+        if self.loop is not None: self._ring()
+
+    def cancel_soon(self):
+        "Cancel the cell that awaits; any thread, and signal handlers."
+        self.loop.call_soon_threadsafe(self._cancel)
+
+    def _cancel(self):
+        if self.task is not None: self.task.cancel(INTERRUPT)
+
+    def on_signal(self, frame, again):
+        "The interrupt itself, on this worker's thread. KeyboardInterrupt in user code; `again()` is called if our own code has to finish first."
+        if self.loop is None: return
+        who = whose(frame)
+        if who == "user": raise KeyboardInterrupt
+        if self.task is not None: self.cancel_soon()
+        elif self.busy and who == "kernel": again()
+
