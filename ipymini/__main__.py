@@ -52,11 +52,21 @@ def _runtime_dir():
     return path
 
 
+def log_to(stream, level):
+    "Send the kernel's own log there; the root logger is the user's."
+    handler = logging.StreamHandler(stream)
+    handler.setFormatter(logging.Formatter("[ipymini] %(levelname)s | %(message)s"))
+    log = logging.getLogger("ipymini")
+    log.addHandler(handler)
+    log.setLevel(level)
+    log.propagate = False
+
+
 def run(argv):
     "Run a kernel; returns only if it could not start."
     own,others = parse(argv)
     stderr = os.fdopen(os.dup(2), "w", buffering=1, errors="backslashreplace")  # the terminal, also when fd 2 belongs to the cells
-    logging.basicConfig(stream=stderr, format="[ipymini] %(levelname)s | %(message)s", level=logging.DEBUG if "--debug" in argv else logging.WARNING)
+    log_to(stderr, logging.DEBUG if "--debug" in argv else logging.WARNING)
     faulthandler.enable(stderr)
     from .kernel import run_kernel
     try:

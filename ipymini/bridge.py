@@ -45,7 +45,7 @@ class Bridge:
         self.app.start_shell(self.shell)
 
     @property
-    def count(self): return self.shell.execution_count
+    def count(self): return self.shell.execution_count  # the number of the next cell
 
     # --- execute
 
@@ -55,9 +55,11 @@ class Bridge:
         code,silent = content["code"], content.get("silent", False)
         store = content.get("store_history", not silent) and not silent
         shell.last_traceback,shell.exit_now = (), False
+        shell.cell_number = shell.execution_count - silent
         shell.payload_manager.clear_payload()
         try: result = await self._run(code, dict(store_history=store, silent=silent, cell_id=cell_id, cell_meta=cell_meta))
         except (KeyboardInterrupt, asyncio.CancelledError): return self._interrupted()
+        except Exception as e: return self._failed(e)
         if store: self._save_soon()
         err = result.error_before_exec or result.error_in_exec
         if isinstance(err, asyncio.CancelledError) and err.args == (INTERRUPT,): err = KeyboardInterrupt()
@@ -69,11 +71,16 @@ class Bridge:
         self.shell.showtraceback((KeyboardInterrupt, KeyboardInterrupt(), None))
         return self._reply(error_content(KeyboardInterrupt, "", self.shell.last_traceback))
 
+    def _failed(self, e):
+        "The reply to a cell at which IPython itself, or something a library put into it, failed."
+        self.shell.showtraceback()
+        return self._reply(error_content(type(e), e, self.shell.last_traceback))
+
     def _reply(self, content, user_expressions=None):
         shell = self.shell
         payload = shell.payload_manager.read_payload()
         shell.payload_manager.clear_payload()
-        return dict(status="error") | content | dict(execution_count=shell.execution_count - 1, user_expressions=user_expressions or {}, payload=payload)
+        return dict(status="error") | content | dict(execution_count=shell.cell_number, user_expressions=user_expressions or {}, payload=payload)
 
     async def _run(self, code, flags):
         "IPython's ExecutionResult of `code`: straight through if it awaits nothing, else as a task of the worker's loop."
@@ -145,7 +152,8 @@ class Bridge:
             range=lambda: hm.get_range(session, start, stop, raw=raw, output=output),
             search=lambda: hm.search(pattern, raw=raw, output=output, n=n, unique=unique))
         if hist_access_type not in kinds: raise ValueError(f"hist_access_type must be one of {', '.join(kinds)}, not {hist_access_type!r}")
-        return dict(status="ok", history=list(kinds[hist_access_type]()))
+        number = {0: hm.session_number}  # IPython calls the current session 0 in ranges
+        return dict(status="ok", history=[(number.get(s, s), line, inp) for s,line,inp in kinds[hist_access_type]()])
 
     @cell_code
     def comm(self, msg):

@@ -5,12 +5,15 @@ Must not know: sockets, what a request means. It asks `scope` for whom a thing i
 Threads: `Stream` methods any; `Fds.drain` any (one at a time); install and uninstall main.
 Spec: messaging, "Streams (stdout, stderr, etc)" and "Messages on the stdin (ROUTER/DEALER) channel"."""
 
-import builtins, codecs, contextlib, fcntl, getpass, io, os, subprocess, sys, threading
+import builtins, codecs, contextlib, fcntl, getpass, io, os, select, subprocess, sys, threading
+
+from time import perf_counter
 
 from .frames import wait_code
 from .scope import Scope, current, here
 
 PIPE_SIZE = 1 << 20  # what C code may write while it holds the GIL before it blocks
+QUIET = 1.5e-6       # seconds since a stream's last write in which C code can have written too: its text goes first
 
 
 class Stream(io.TextIOBase):
@@ -19,7 +22,7 @@ class Stream(io.TextIOBase):
     def __init__(self, name, fd, drain=lambda: None):
         self.name,self._fd,self._drain = f"<{name}>", fd, drain
         self._stream,self.mode,self._encoding,self._errors = name, "w", "utf-8", "backslashreplace" if name == "stderr" else "strict"
-        self.line_buffering,self.write_through,self._in_child = True, False, False
+        self.line_buffering,self.write_through,self._in_child,self._last = True, False, False, 0.0
         self._buffer = _Bytes(self)
 
     @property
@@ -31,17 +34,23 @@ class Stream(io.TextIOBase):
     @property
     def newlines(self): return None
 
+    @wait_code
     def write(self, s):
         "Publish `s`; its length. TypeError if it is no str."
         if not isinstance(s, str): raise TypeError(f"write() argument must be str, not {type(s).__name__}")
         to = current.get() or Scope.latest or Scope.nobody
         if self._in_child: os.write(self._fd, s.encode(self._encoding, "replace"))
-        elif s: to.port.write((to, self._stream, s))
+        elif s:
+            now = perf_counter()
+            if now - self._last > QUIET: self._drain()
+            self._last = now
+            to.port.write((to, self._stream, s))
         return len(s)
 
     def writelines(self, lines):
         for line in lines: self.write(line)
 
+    @wait_code
     def flush(self):
         if not self._in_child: self._drain()
 
@@ -111,13 +120,17 @@ class Fds:
         for r in self.pipes: os.close(r)
         self.pipes.clear()
 
+    @wait_code
     def drain(self):
         "Publish what is in the pipes, without waiting. Any thread."
+        if select.select(self.pipes, (), (), 0)[0]: self._publish()
+
+    def _publish(self):
         if not self.lock.acquire(timeout=1): return
         try:
             for r,(name,decode) in self.pipes.items():
                 to = Scope.latest or Scope.nobody
-                while text := _read(r, decode): to.port.put((to, name, text))
+                while text := _read(r, decode): to.port.write((to, name, text))
         finally: self.lock.release()
 
 

@@ -10,6 +10,7 @@ from collections import deque
 
 import zmq
 
+from .frames import wait_code
 from .wire import BadMsg, endpoint
 
 log = logging.getLogger("ipymini.channels")
@@ -23,8 +24,8 @@ JOIN = 1 << 20     # characters joined into one stream message
 class Channels:
     "The kernel's sockets, bound by `bind`; `start` serves them until `close`."
 
-    def __init__(self, info, codec, on_msg, on_quiet=lambda: None):
-        self.info,self.codec,self.on_msg,self.on_quiet = info, codec, on_msg, on_quiet
+    def __init__(self, info, codec, on_msg):
+        self.info,self.codec,self.on_msg = info, codec, on_msg
         self.outbox,self.held,self.stuck = deque(), None, None
         self.sent = dict(stdout=0.0, stderr=0.0)
         self.state,self.sockets,self.watched = _State(), {}, {}
@@ -62,18 +63,16 @@ class Channels:
         return mid
 
     def put(self, entry):
-        "Append an outbox entry, (None, channel, frames) or (scope, stream name, text), and wake io if it sleeps. Any thread."
+        "Append the outbox entry (None, channel, frames), and wake io if it sleeps. Any thread."
         if len(self.outbox) > ROOM: self.wait_room()
         self.outbox.append(entry)
-        if self.state.asleep or (self.state.holding and entry[0] is None): self.wake()
+        if self.state.asleep or self.state.holding: self.wake()
 
     def write(self, entry):
-        "As `put`, for text that Python code writes; what C code wrote before it goes first."
+        "Append the outbox entry (scope, stream name, text); io looks at it when its pace allows. Any thread."
         if len(self.outbox) > ROOM: self.wait_room()
-        if not self.state.asleep: return self.outbox.append(entry)
-        self.on_quiet()
         self.outbox.append(entry)
-        self.wake()
+        if self.state.asleep: self.wake()
 
     def wake(self):
         "Make io look at the outbox and the calls. Any thread, and signal handlers."
@@ -93,6 +92,7 @@ class Channels:
         self.call(lambda: (self._receive_all(), done.set()))
         return done.wait(timeout)
 
+    @wait_code
     def wait_room(self):
         "Let a producer wait while the outbox is full: clients set the pace, memory stays bounded. KeyboardInterrupt may come out."
         if threading.current_thread() is self.state.thread: return

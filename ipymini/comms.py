@@ -8,12 +8,14 @@ Spec: messaging, "Custom Messages" (comm_open, comm_msg, comm_close)."""
 import comm
 from comm.base_comm import BaseComm, CommManager
 
+from .frames import wait_code
 from .scope import Scope, here
 
 
 class Comm(BaseComm):
     "A comm whose messages go out for the request that sends them."
 
+    @wait_code
     def publish_msg(self, msg_type, data=None, metadata=None, buffers=None, **keys):
         content = dict(data={} if data is None else data, comm_id=self.comm_id, **keys)
         (here() or Scope.nobody).emit(msg_type, content, metadata, buffers)

@@ -19,7 +19,7 @@ def cell_code(f):
 
 
 def wait_code(f):
-    "Mark `f` as one that waits in the user's name: it may be interrupted itself."
+    "Mark `f` as one that may be interrupted itself where a cell or task has called it: it waits, or leaves nothing half done."
     WAITS.add(f.__code__)
     return f
 
@@ -33,12 +33,14 @@ def root_code(f):
 def whose(frame):
     """Who is interrupted in `frame`? "user": code that a cell or task runs, or a wait in its name. "kernel": code of ours, which must finish
     first. "loop": nobody, the event loop waits."""
-    user = False
+    user = waits = False
     while frame is not None:
         code = frame.f_code
-        if code in WAITS or (code in CELLS and user): return "user"
         if code in ROOTS: break
-        if code.co_filename.startswith(HERE): return "kernel"
-        user = user or frame.f_globals.get("__name__", "").partition(".")[0] not in ("asyncio", "selectors")
+        if code in CELLS: return "user" if user or waits else "kernel"
+        if code in WAITS and not waits: waits,user = True, False  # in whose name? what is further out tells
+        elif code.co_filename.startswith(HERE):
+            if not waits: return "kernel"
+        else: user = user or frame.f_globals.get("__name__", "").partition(".")[0] not in ("asyncio", "selectors")
         frame = frame.f_back
-    return "user" if user else "loop"
+    return "user" if user else "kernel" if waits else "loop"

@@ -26,11 +26,11 @@ class Kernel:
     "One kernel on the connection `info`. `open`, then `run`, which serves on the calling thread (the main one) until shutdown."
 
     def __init__(self, info, argv=(), connection_file=""):
-        self.channels = Channels(info, Codec(info["key"], info["signature_scheme"]), self.route, self.drain)
-        self.capture,self.worker,self.bridge = Capture(), Worker(self.serve), None
+        self.channels = Channels(info, Codec(info["key"], info["signature_scheme"]), self.route)
+        self.capture,self.worker,self.bridge = Capture(), Worker(self.serve, is_comm), None
         self.argv,self.connection_file = argv, connection_file
         self.asks,self.abort_until,self.life = [], 0.0, Life()
-        self.port = Port(self.channels.send, self.channels.write, self.channels.put, self.ask)
+        self.port = Port(self.channels.send, self.channels.write, self.ask)
         Scope.nobody = Scope(self.port)
         control = dict(kernel_info_request=self.kernel_info, connect_request=self.connect, interrupt_request=self.interrupt_request,
             shutdown_request=self.shutdown)
@@ -143,9 +143,9 @@ class Kernel:
         except BaseException as e: return failure(scope.msg, e)
 
     def reply(self, channel, scope, content):
-        "Answer the request of `scope`; comm messages have no answer."
-        if scope.msg.type.startswith("comm_") and not scope.msg.type.endswith("_request"): return
-        self.channels.send(channel, reply_type(scope.msg.type), content, scope, self.reply_metadata(scope, content))
+        "Answer `scope` if it is a request."
+        kind = reply_type(scope.msg.type)
+        if kind: self.channels.send(channel, kind, content, scope, self.reply_metadata(scope, content))
 
     def reply_metadata(self, scope, content):
         if scope.msg.type != "execute_request": return None
@@ -238,6 +238,9 @@ def failure(msg, e):
     "`e` as the content of an error reply to `msg`; what is a bug of ours is logged with its traceback."
     if not isinstance(e, (BadContent, UnknownSubshellError, KeyboardInterrupt)): log.exception("%s failed", msg.type)
     return dict(status="error", ename=type(e).__name__, evalue=str(e), traceback=[])
+
+
+def is_comm(msg): return msg.type in ("comm_open", "comm_msg", "comm_close")
 
 
 def clamp(cursor_pos, code): return len(code) if cursor_pos is None else max(0, min(cursor_pos, len(code)))

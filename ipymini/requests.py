@@ -15,7 +15,7 @@ FIELDS = dict(  # a type: the field must be there; else its default, whose type 
     complete_request=dict(code=str, cursor_pos=NUMBER_OR_NONE),
     inspect_request=dict(code=str, cursor_pos=NUMBER_OR_NONE, detail_level=0, omit_sections=[]),
     is_complete_request=dict(code=str),
-    history_request=dict(hist_access_type="tail", raw=True, output=False, session=0, start=1, stop=NUMBER_OR_NONE, n=NUMBER_OR_NONE,
+    history_request=dict(hist_access_type=str, raw=True, output=False, session=0, start=1, stop=NUMBER_OR_NONE, n=NUMBER_OR_NONE,
         pattern="*", unique=False),
     comm_info_request=dict(target_name=(str, type(None))),
     comm_open=dict(comm_id=str, target_name=str),
@@ -43,4 +43,11 @@ def _field(name, want, content):
     return value
 
 
-def reply_type(msg_type): return msg_type.removesuffix("_request") + "_reply"
+NOT_ASKED = {"status", "stream", "display_data", "update_display_data", "execute_input", "execute_result", "error", "clear_output", "debug_event",
+    "iopub_welcome", "input_request", "comm_open", "comm_msg", "comm_close"}  # what kernels and clients tell each other without waiting for an answer
+
+
+def reply_type(msg_type):
+    "The type of the answer to a `msg_type`; None if it is no request. Types nobody knows are requests: whoever sent one waits."
+    if msg_type in NOT_ASKED or msg_type.endswith("_reply"): return None
+    return msg_type.removesuffix("_request") + "_reply"

@@ -9,7 +9,7 @@ from collections import namedtuple
 from contextvars import ContextVar
 
 current = ContextVar("ipymini_scope", default=None)
-Port = namedtuple("Port", "send write put ask")  # send(channel, msg_type, content, scope, metadata, buffers); write and put(entry); ask(scope, prompt, password)
+Port = namedtuple("Port", "send write ask")  # send(channel, msg_type, content, scope, metadata, buffers); write(entry); ask(scope, prompt, password)
 
 
 class Scope:

@@ -19,7 +19,7 @@ from traitlets import Any, Type, default
 
 from .cells import cell_file
 from .scope import Scope, here
-from .frames import INTERRUPT
+from .frames import INTERRUPT, wait_code
 
 
 def out(): return here() or Scope.nobody
@@ -39,6 +39,7 @@ class Hooks:
         if found: hooks.remove(hook)
         return found
 
+    @wait_code
     def emit(self, msg_type, content):
         msg = dict(header=dict(msg_type=msg_type), msg_type=msg_type, parent_header=out().msg.header if out().msg else {}, metadata={}, content=content)
         for hook in self.__dict__.get("_hooks", ()):
@@ -49,6 +50,11 @@ class Hooks:
 
 class ZMQDisplayHook(Hooks, DisplayHook):
     "Publishes the value of a cell as execute_result."
+
+    @property
+    def prompt_count(self):
+        "The number of the cell that runs, also if it is not stored: IPython alone would give its value to the cell before."
+        return max(self.shell.cell_number, self.shell.execution_count - 1)
 
     def write_output_prompt(self): return  # the client draws the prompt
 
@@ -91,7 +97,7 @@ class ZMQInteractiveShell(InteractiveShell):
     displayhook_class = Type(ZMQDisplayHook)
     display_pub_class = Type(ZMQDisplayPublisher)
     kernel = Any(help="What libraries know as the kernel: see compat.py.")
-    keepkernel_on_exit = None
+    cell_number,keepkernel_on_exit,exit_now,last_traceback = 0, None, False, ()
     compiler_class = Type(Compiler)
 
     @default("exiter")
@@ -116,8 +122,6 @@ class ZMQInteractiveShell(InteractiveShell):
         self.exit_now = not self.keepkernel_on_exit
         self.payload_manager.write_payload(dict(source="ask_exit", keepkernel=bool(self.keepkernel_on_exit)))
 
-    exit_now = False
-
     def set_next_input(self, text, replace=False):
         "Offer `text` as the next cell, or with `replace` instead of this one; the last offer of a cell counts."
         self.payload_manager.write_payload(dict(source="set_next_input", text=text, replace=replace))
@@ -141,12 +145,14 @@ class ZMQInteractiveShell(InteractiveShell):
             exc_tuple = KeyboardInterrupt, KeyboardInterrupt().with_traceback(tb), tb
         super().showtraceback(exc_tuple, *args, **kwargs)
 
+    def _format_exception_for_storage(self, exception, *args, **kwargs):
+        try: return super()._format_exception_for_storage(exception, *args, **kwargs)
+        except Exception: return error_content(type(exception), exception)  # IPython 9 calls str on it unprotected
+
     def _showtraceback(self, etype, evalue, stb):
         content = error_content(etype, evalue, stb)
         self.last_traceback = content["traceback"]
         self.displayhook.emit("error", content)
-
-    last_traceback = ()
 
     def init_magics(self):
         super().init_magics()

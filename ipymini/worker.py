@@ -14,10 +14,11 @@ log = logging.getLogger("ipymini.worker")
 
 
 class Worker:
-    "Serves messages put into its inbox one after the other with `await serve(msg)`, on the thread that calls `run`."
+    """Serves messages put into its inbox one after the other with `await serve(msg)`, on the thread that calls `run`. Those for which `meanwhile(msg)` are served, without
+    awaiting anything, while a cell awaits."""
 
-    def __init__(self, serve, name="main"):
-        self.serve,self.name,self.inbox = serve, name, deque()
+    def __init__(self, serve, meanwhile=lambda msg: False, name="main"):
+        self.serve,self.meanwhile,self.name,self.inbox = serve, meanwhile, name, deque()
         self.context,self.loop,self.task = contextvars.Context(), None, None
         self.thread,self.busy,self.stopping,self.bell = None, False, False, None
 
@@ -58,7 +59,15 @@ class Worker:
                 finally: self.busy = False
                 await asyncio.sleep(0)  # the user's tasks have their turn between two cells
 
-    def _ring(self): self.loop.call_soon_threadsafe(self.bell.set)
+    def _ring(self): self.loop.call_soon_threadsafe(self._rung)
+
+    def _rung(self):
+        self.bell.set()
+        if self.task is not None: self.context.run(self._serve_meanwhile)
+
+    def _serve_meanwhile(self):
+        "Serve what need not wait for a cell that only awaits."
+        for msg in self.take(self.meanwhile): drive(self.serve(msg))
 
     async def await_cell(self, coro):
         "Await `coro` as a task of its own, which an interrupt can cancel, in the context that all cells share."
@@ -86,3 +95,10 @@ class Worker:
         if self.task is not None: self.cancel_soon()
         elif self.busy and who == "kernel": again()
 
+
+
+def drive(coro):
+    "Run `coro`, which awaits nothing, to its end; its result."
+    try: coro.send(None)
+    except StopIteration as e: return e.value
+    raise RuntimeError(f"{coro} awaits, where nothing can be awaited")
