@@ -19,11 +19,11 @@ QUIET = 1.5e-6       # seconds since a stream's last write in which C code can h
 class Stream(io.TextIOBase):
     "sys.stdout or sys.stderr: a complete text stream whose text goes to the client of the request that prints."
 
-    def __init__(self, name, fd, drain=lambda: None):
-        self.name,self._fd,self._drain = f"<{name}>", fd, drain
-        self._stream,self.mode,self._encoding,self._errors = name, "w", "utf-8", "backslashreplace" if name == "stderr" else "strict"
-        self.line_buffering,self.write_through,self._in_child,self._last = True, False, False, 0.0
-        self._buffer = _Bytes(self)
+    def __init__(self, name, fd, fds):
+        self.name,self._fd,self._fds,self.mode = f"<{name}>", fd, fds, "w"
+        self._encoding,self._errors = "utf-8", "backslashreplace" if name == "stderr" else "strict"
+        self.line_buffering,self.write_through,self._in_child = True, False, False
+        self._buffer,self.write = _Bytes(self), _writer(name, fds)
 
     @property
     def buffer(self): return self._buffer
@@ -34,17 +34,13 @@ class Stream(io.TextIOBase):
     @property
     def newlines(self): return None
 
-    @wait_code
-    def write(self, s):
-        "Publish `s`; its length. TypeError if it is no str."
-        if not isinstance(s, str): raise TypeError(f"write() argument must be str, not {type(s).__name__}")
-        to = current.get() or Scope.latest or Scope.nobody
-        if self._in_child: os.write(self._fd, s.encode(self._encoding, "replace"))
-        elif s:
-            now = perf_counter()
-            if now - self._last > QUIET: self._drain()
-            self._last = now
-            to.port.write((to, self._stream, s))
+    def forked(self):
+        "From here on this is the stream of a child: its text goes into the pipe."
+        self._in_child = True
+        self.write = self._write_fd
+
+    def _write_fd(self, s):
+        os.write(self._fd, s.encode(self._encoding, "replace"))
         return len(s)
 
     def writelines(self, lines):
@@ -52,7 +48,7 @@ class Stream(io.TextIOBase):
 
     @wait_code
     def flush(self):
-        if not self._in_child: self._drain()
+        if not self._in_child: self._fds.drain()
 
     def close(self): self.flush()  # stays open: the next cell needs it, and so do loggers
 
@@ -73,6 +69,24 @@ class Stream(io.TextIOBase):
         self._buffer = _Bytes(self)
 
     def __repr__(self): return f"<ipymini.Stream name={self.name!r} encoding={self.encoding!r}>"
+
+
+def _writer(name, fds):
+    "The `write` of the stream `name`: the hottest function there is, so its names are local and it calls as little as it can."
+    last = 0.0
+
+    @wait_code
+    def write(s):
+        "Publish `s`; its length. TypeError if it is no str."
+        nonlocal last
+        if not isinstance(s, str): raise TypeError(f"write() argument must be str, not {type(s).__name__}")
+        now = perf_counter()
+        if now - last > QUIET: fds.drain()
+        last = now
+        to = current.get() or Scope.latest or Scope.nobody
+        to.port.write((to, name, s))
+        return len(s)
+    return write
 
 
 class _Bytes(io.BufferedIOBase):
@@ -100,7 +114,7 @@ class _Bytes(io.BufferedIOBase):
 class Fds:
     "File descriptors 1 and 2, turned into pipes: what C code and subprocesses write belongs to the latest cell."
 
-    def __init__(self): self.saved,self.pipes,self.lock = {}, {}, threading.Lock()
+    def __init__(self): self.saved,self.pipes,self.lock,self.ready = {}, {}, threading.Lock(), None
 
     def install(self):
         "Put the pipes in place; the descriptors to read them from."
@@ -112,18 +126,19 @@ class Fds:
             os.dup2(w, fd)
             os.close(w)
             self.pipes[r] = name, codecs.getincrementaldecoder("utf-8")("replace").decode
+        self.ready = _ready(self.pipes)
         return list(self.pipes)
 
     def uninstall(self):
         self.drain()
         for fd,old in self.saved.items(): os.dup2(old, fd)
         for r in self.pipes: os.close(r)
-        self.pipes.clear()
+        self.pipes,self.ready = {}, lambda timeout: ()
 
     @wait_code
     def drain(self):
         "Publish what is in the pipes, without waiting. Any thread."
-        if select.select(self.pipes, (), (), 0)[0]: self._publish()
+        if self.ready(0): self._publish()
 
     def _publish(self):
         if not self.lock.acquire(timeout=1): return
@@ -132,6 +147,14 @@ class Fds:
                 to = Scope.latest or Scope.nobody
                 while text := _read(r, decode): to.port.write((to, name, text))
         finally: self.lock.release()
+
+
+def _ready(fds):
+    "A function of a time-out in seconds: which of `fds` can be read? epoll where there is one: a third of select's time."
+    if not hasattr(select, "epoll"): return lambda timeout: select.select(fds, (), (), timeout)[0]
+    poll = select.epoll()
+    for fd in fds: poll.register(fd, select.EPOLLIN)
+    return poll.poll
 
 
 def _read(fd, decode):
@@ -147,7 +170,6 @@ def _read(fd, decode):
 
 def ask(prompt="", password=False):
     "The client's answer, for `input` and `getpass`. StdinNotImplementedError where the request allows no input or there is none."
-    __tracebackhide__ = True
     to = here()
     if to is None or not to.open or not to.content.get("allow_stdin", True): raise _no_stdin(password)
     return to.ask(str(prompt), password)
@@ -160,19 +182,16 @@ def _no_stdin(password):
 
 def input(prompt="", /):
     "As the builtin: the line that the client's user types."
-    __tracebackhide__ = True  # IPython leaves such frames out of tracebacks
     return ask(prompt)
 
 
-def _getpass(prompt="Password: ", stream=None, *, echo_char=None):
-    __tracebackhide__ = True
-    return ask(prompt, password=True)
+def _getpass(prompt="Password: ", stream=None, *, echo_char=None): return ask(prompt, password=True)
 
 
 def _in_scope(f, of):
     "`f`, run for the request `of`."
     def run(*args, **kwargs):
-        __tracebackhide__ = True
+        __tracebackhide__ = True  # IPython leaves such frames out of tracebacks
         token = current.set(of)
         try: return f(*args, **kwargs)
         finally: current.reset(token)
@@ -204,7 +223,6 @@ def _then_drain(original, drain):
     "`original`, after which what the child that it waited for wrote is on its way: before anything the cell prints next."
     @wait_code
     def wait(*args, **kwargs):
-        __tracebackhide__ = True
         try: return original(*args, **kwargs)
         finally: drain()
     return wait
@@ -218,7 +236,7 @@ class Capture:
     def install(self):
         "Patch the interpreter; `fds` is installed on its own, before. Main thread, once."
         drain,Popen = self.fds.drain, subprocess.Popen
-        out,err = (Stream(n, fd, self.fds.drain) for n,fd in (("stdout", 1), ("stderr", 2)))
+        out,err = (Stream(n, fd, self.fds) for n,fd in (("stdout", 1), ("stderr", 2)))
         os.register_at_fork(before=self.fds.lock.acquire, after_in_parent=self.fds.lock.release, after_in_child=lambda: self._child(out, err))
         from concurrent.futures import ThreadPoolExecutor
         table = [  # where, name, what, why
@@ -244,5 +262,5 @@ class Capture:
     def _child(self, *streams):
         "A forked child never touches a socket: its text goes into the pipe, which the parent reads."
         self.fds.lock.release()
-        for s in streams: s._in_child = True
+        for s in streams: s.forked()
         for f in self.on_fork: f()

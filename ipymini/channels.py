@@ -18,7 +18,8 @@ ROOM = 20_000      # outbox entries beyond which producers wait
 GRACE = 0.002      # seconds that text without a line end waits for the rest of its line
 PACE = 0.05        # seconds between two messages of one stream while nothing else has to leave
 STALL = 5.0        # seconds that a subscriber may read nothing before it loses messages
-JOIN = 1 << 20     # characters joined into one stream message
+JOIN = 1 << 18     # characters at which joining stops
+PIECE = 1 << 20    # characters in one stream message at most
 
 
 class Channels:
@@ -167,35 +168,46 @@ class Channels:
     def _drain(self):
         "Send what may leave now; milliseconds until there is more to do for held text or a full subscriber, None if all has left."
         while self.outbox or self.held:
-            if self.outbox and self._join(self.outbox[0]): continue
+            if self.outbox and self._join(): continue
             if self.held and not self.outbox and (due := self._due()) > 0: return max(1, int(due*1000 + 0.999))
             if not (self._flush() if self.held else self._transmit(*self.outbox.popleft()[1:])): return 2
         self.state.room.set()
         return None
 
-    def _join(self, entry):
-        "Take `entry` from the outbox into the held text if it continues it, or starts one; False if it has to wait for the held text to leave."
-        scope,name,text = entry
+    def _join(self):
+        "Move text from the head of the outbox to the held text, as far as it continues it; False if there was none."
+        outbox,held = self.outbox, self.held
+        scope,name,_ = outbox[0]
         if scope is None: return False
-        held = self.held
         if held is None: self.held = held = _Held(scope, name)
-        elif held.scope is not scope or held.name != name or held.size > JOIN: return False
-        held.parts.append(text)
-        held.size += len(text)
-        self.outbox.popleft()
-        return True
+        parts,size = held.parts, held.size
+        while outbox and size < JOIN:
+            entry = outbox[0]
+            if entry[0] is not held.scope or entry[1] != held.name: break
+            text = self._piece(outbox.popleft())
+            parts.append(text)
+            size += len(text)
+        grown,held.size = size != held.size, size
+        return grown
+
+    def _piece(self, entry):
+        "The text of `entry`, or its first piece; the others go back to the head of the outbox: the client reads one while the next is made."
+        scope,name,text = entry
+        if len(text) <= PIECE: return text
+        self.outbox.extendleft((scope, name, text[i:i+PIECE]) for i in reversed(range(PIECE, len(text), PIECE)))
+        return text[:PIECE]
 
     def _due(self):
         "Seconds until the held text leaves if nothing comes behind it."
         held,now = self.held, time.monotonic()
-        if held.size > JOIN: return 0
+        if held.size >= JOIN: return 0
         return max(self.sent[held.name] + PACE, held.since if held.parts[-1].endswith("\n") else held.since + GRACE) - now
 
     def _flush(self):
+        "Send the held text; False if a subscriber is full."
         held,self.held = self.held, None
-        content = dict(name=held.name, text="".join(held.parts))
-        if not content["text"]: return True
         self.sent[held.name] = time.monotonic()
+        content = dict(name=held.name, text="".join(held.parts))
         return self._transmit("iopub", self.codec.pack("stream", content, held.scope.header_raw, idents=(b"stream." + held.name.encode(),))[1])
 
     def _transmit(self, channel, frames):

@@ -53,7 +53,7 @@ class Kernel:
 
     def run(self):
         "Start IPython, serve until shutdown, and end what was opened. Main thread."
-        signal.signal(signal.SIGINT, lambda signum, frame: self.worker.on_signal(frame, again=self.interrupt_again))
+        signal.signal(signal.SIGINT, self.on_sigint)
         signal.signal(signal.SIGTERM, lambda signum, frame: self.channels.call(lambda: self.stop(False)))
         self.worker.run(self.start)
         if self.bridge: self.bridge.stop()
@@ -85,6 +85,8 @@ class Kernel:
         self.interrupt()
 
     # --- interrupts: one function; its doors are SIGINT and interrupt_request
+
+    def on_sigint(self, signum, frame): self.worker.on_signal(frame, again=self.interrupt_again)
 
     def interrupt(self):
         "Interrupt what the main thread does, as a SIGINT would; idle, nothing happens. Any thread."
@@ -204,7 +206,6 @@ class Kernel:
     @wait_code
     def ask(self, scope, prompt, password):
         "Ask the client of `scope` for a line and wait for it. EOFError for an end of file, KeyboardInterrupt if interrupted."
-        __tracebackhide__ = True
         ask = Ask(scope)
         self.asks.append(ask)
         try:

@@ -49,7 +49,6 @@ class Scope:
 
     def ask(self, prompt, password=False):
         "The client's answer to `prompt`. StdinNotImplementedError if the request does not allow it, KeyboardInterrupt if interrupted."
-        __tracebackhide__ = True
         return self.port.ask(self, prompt, password)
 
 

@@ -19,7 +19,7 @@ from traitlets import Any, Type, default
 
 from .cells import cell_file
 from .scope import Scope, here
-from .frames import INTERRUPT, wait_code
+from .frames import HERE, INTERRUPT, wait_code
 
 
 def out(): return here() or Scope.nobody
@@ -141,6 +141,7 @@ class ZMQInteractiveShell(InteractiveShell):
 
     def showtraceback(self, exc_tuple=None, *args, **kwargs):
         etype,value,tb = exc_tuple or sys.exc_info()
+        trim(tb)
         if isinstance(value, asyncio.CancelledError) and value.args == (INTERRUPT,):
             exc_tuple = KeyboardInterrupt, KeyboardInterrupt().with_traceback(tb), tb
         super().showtraceback(exc_tuple, *args, **kwargs)
@@ -158,6 +159,15 @@ class ZMQInteractiveShell(InteractiveShell):
         super().init_magics()
         from .magics import KernelMagics
         self.register_magics(KernelMagics)
+
+
+def trim(tb):
+    "Cut frames of ours off the end of a traceback: the user's line is the last (an interrupt's handler, `input`)."
+    last = tb
+    while tb is not None:
+        if not tb.tb_frame.f_code.co_filename.startswith(HERE): last = tb
+        tb = tb.tb_next
+    if last is not None: last.tb_next = None
 
 
 def error_content(etype, evalue, stb=()):
