@@ -75,7 +75,7 @@ def run(argv):
         def ready():
             if incomplete: write_connection(path, info)
             if "file" not in own: print(f"To connect another client to this kernel, use:\n    --existing {os.path.basename(path)}", file=stderr)
-        run_kernel(info, others, os.path.abspath(path), ready)
+        run_kernel(info, others, os.path.abspath(path), ready, made)
     except (OSError, ValueError) as e: print(f"ipymini: {e}", file=stderr)
     return 1
 

@@ -13,7 +13,8 @@ from IPython.utils.tokenutil import token_at_cursor
 
 from . import comms
 from .config import IPKernelApp
-from .shell import ZMQInteractiveShell, error_content
+from .requests import error_content
+from .shell import ZMQInteractiveShell
 from .frames import INTERRUPT, cell_code
 
 FLAGS = dict(IPYMINI_USE_JEDI=True, IPYMINI_EXPERIMENTAL_COMPLETIONS=True)
@@ -38,11 +39,15 @@ class Bridge:
         comms.install()
         self.app = IPKernelApp.instance(argv=self.argv, connection_file=self.connection_file)
         self.app.initialize()
-        self.shell = ZMQInteractiveShell.instance(parent=self.app, profile_dir=self.app.profile_dir, user_ns=self.app.user_ns, kernel=self.kernel)
+        self.shell = self.app.forgive(self._make_shell)
         self.shell.displayhook.topic = b"execute_result"
         if "IPYMINI_USE_JEDI" in os.environ: self.shell.Completer.use_jedi = flag("IPYMINI_USE_JEDI")
         if "db_cache_size" not in self.app.config.HistoryManager: self.shell.history_manager.db_cache_size = 1 << 30  # see _save_soon
         self.app.start_shell(self.shell)
+
+    def _make_shell(self):
+        app = self.app
+        return ZMQInteractiveShell.instance(parent=app, profile_dir=app.profile_dir, user_ns=app.user_ns, kernel=self.kernel)
 
     @property
     def count(self): return self.shell.execution_count  # the number of the next cell

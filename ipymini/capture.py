@@ -12,6 +12,7 @@ from time import perf_counter
 from .frames import wait_code
 from .scope import Scope, current, here
 
+READ = 1 << 16       # bytes
 PIPE_SIZE = 1 << 20  # what C code may write while it holds the GIL before it blocks
 QUIET = 1.5e-6       # seconds since a stream's last write in which C code can have written too: its text goes first
 
@@ -36,19 +37,27 @@ class Stream(io.TextIOBase):
 
     def forked(self):
         "From here on this is the stream of a child: its text goes into the pipe."
-        self._in_child = True
-        self.write = self._write_fd
+        self._in_child,self._line = True, ""
+        self.write = self._write_child
 
-    def _write_fd(self, s):
-        os.write(self._fd, s.encode(self._encoding, "replace"))
+    def _write_child(self, s):
+        "Write whole lines at once: other children write to the same pipe."
+        lines,end,self._line = (self._line + s).rpartition("\n")
+        if end: self._write_fd(lines + end)
         return len(s)
+
+    def _write_fd(self, text):
+        data = text.encode(self._encoding, "replace")
+        while data: data = data[os.write(self._fd, data):]
 
     def writelines(self, lines):
         for line in lines: self.write(line)
 
     @wait_code
     def flush(self):
-        if not self._in_child: self._fds.drain()
+        if not self._in_child: return self._fds.drain()
+        line,self._line = self._line, ""
+        self._write_fd(line)
 
     def close(self): self.flush()  # stays open: the next cell needs it, and so do loggers
 
@@ -114,7 +123,7 @@ class _Bytes(io.BufferedIOBase):
 class Fds:
     "File descriptors 1 and 2, turned into pipes: what C code and subprocesses write belongs to the latest cell."
 
-    def __init__(self): self.saved,self.pipes,self.lock,self.ready = {}, {}, threading.Lock(), None
+    def __init__(self): self.saved,self.pipes,self.lock,self.ready = {}, {}, threading.Lock(), lambda timeout: ()
 
     def install(self):
         "Put the pipes in place; the descriptors to read them from."
@@ -130,8 +139,12 @@ class Fds:
         return list(self.pipes)
 
     def uninstall(self):
+        "Let 1 and 2 be what they were; what is in the pipes is published."
         self.drain()
         for fd,old in self.saved.items(): os.dup2(old, fd)
+
+    def close(self):
+        "Close the pipes; nobody reads them any more."
         for r in self.pipes: os.close(r)
         self.pipes,self.ready = {}, lambda timeout: ()
 
@@ -145,7 +158,9 @@ class Fds:
         try:
             for r,(name,decode) in self.pipes.items():
                 to = Scope.latest or Scope.nobody
-                while text := _read(r, decode): to.port.write((to, name, text))
+                for _ in range(PIPE_SIZE // READ):  # not for ever, should somebody write without end
+                    if text := _read(r, decode): to.port.write((to, name, text))
+                    else: break
         finally: self.lock.release()
 
 
@@ -161,7 +176,7 @@ def _read(fd, decode):
     "What can be read from `fd` now, as text; empty if there is nothing."
     text = ""
     while not text:
-        try: data = os.read(fd, 1 << 16)
+        try: data = os.read(fd, READ)
         except BlockingIOError: return ""
         if not data: return ""
         text = decode(data)

@@ -5,13 +5,13 @@ Must not know: what a message means; it hands each one to `on_msg(channel, msg)`
 Threads: `io` owns all sockets but the heartbeat's, which a thread in C echoes; `send` and `write` may be called from any.
 Spec: messaging, "Introduction" (sockets), "Heartbeat"; JEP 65 (iopub_welcome)."""
 
-import logging, os, threading, time
+import contextlib, logging, os, threading, time
 from collections import deque
 
 import zmq
 
 from .frames import wait_code
-from .wire import BadMsg, endpoint
+from .wire import PORTS, BadMsg, endpoint
 
 log = logging.getLogger("ipymini.channels")
 ROOM = 20_000      # outbox entries beyond which producers wait
@@ -34,7 +34,7 @@ class Channels:
         for fd in self.pipe: os.set_blocking(fd, False)
 
     def bind(self):
-        "Bind every socket; ports of 0 are chosen and written into `info`. OSError (zmq.ZMQError) if an address is taken."
+        "Bind every socket; ports of 0 are chosen and written into `info`. OSError if an address is taken."
         self.contexts = zmq.Context(), zmq.Context()
         kinds = dict(shell=zmq.ROUTER, iopub=zmq.XPUB, stdin=zmq.ROUTER, control=zmq.ROUTER, hb=zmq.ROUTER)
         for channel,kind in kinds.items():
@@ -126,6 +126,7 @@ class Channels:
         handlers.update({self.sockets[c]: (lambda c=c: self._receive(c)) for c in ("control", "stdin", "shell")})
         while not self.state.stopping:
             wait = self._drain()
+            self.state.room.set()
             self.state.asleep,self.state.holding = wait is None, wait is not None
             if self.state.calls or (self.outbox and self.stuck is None): wait = 0  # put before the flags were up: no byte was sent for it
             events = poller.poll(wait)
@@ -171,7 +172,6 @@ class Channels:
             if self.outbox and self._join(): continue
             if self.held and not self.outbox and (due := self._due()) > 0: return max(1, int(due*1000 + 0.999))
             if not (self._flush() if self.held else self._transmit(*self.outbox.popleft()[1:])): return 2
-        self.state.room.set()
         return None
 
     def _join(self):
@@ -238,6 +238,7 @@ class Channels:
         for s in self.sockets.values(): s.close()
         for ctx in self.contexts: ctx.term()
         self.state.heart.join(0.5)
+        if self.info["transport"] == "ipc": _unlink([endpoint(self.info, c).removeprefix("ipc://") for c in PORTS])
 
 
 class _State:
@@ -276,12 +277,16 @@ def _recv(s):
     return frames
 
 
+def _unlink(paths):
+    "Remove socket files: libzmq leaves them."
+    for p in paths:
+        with contextlib.suppress(FileNotFoundError): os.unlink(p)
+
+
 def _bind(s, info, channel):
     "Bind `s` where `info` says and return the port; 0 means any free one."
     port = info[f"{channel}_port"]
-    if port or info["transport"] == "tcp":
-        s.bind(endpoint(info, channel, port or "*"))
-        return port or int(s.getsockopt(zmq.LAST_ENDPOINT).rsplit(b":", 1)[1])
-    port = next(n for n in range(1, 1 << 16) if not os.path.exists(f"{info['ip']}-{n}"))
-    s.bind(endpoint(info, channel, port))
-    return port
+    if not port and info["transport"] == "ipc": port = next(n for n in range(1, 1 << 16) if not os.path.exists(f"{info['ip']}-{n}"))
+    try: s.bind(endpoint(info, channel, port or "*"))
+    except zmq.ZMQError as e: raise OSError(e.errno, f"cannot bind {channel} to {endpoint(info, channel, port)}: {e.strerror}") from None
+    return port or int(s.getsockopt(zmq.LAST_ENDPOINT).rsplit(b":", 1)[1])

@@ -5,11 +5,16 @@ Must not know: sockets, requests; it asks `scope` for whom a message is.
 Threads: any for sending; incoming messages on the thread that serves the request.
 Spec: messaging, "Custom Messages" (comm_open, comm_msg, comm_close)."""
 
+import logging, traceback
+
 import comm
 from comm.base_comm import BaseComm, CommManager
 
 from .frames import wait_code
 from .scope import Scope, here
+
+
+log = logging.getLogger("ipymini.comms")
 
 
 class Comm(BaseComm):
@@ -21,7 +26,44 @@ class Comm(BaseComm):
         (here() or Scope.nobody).emit(msg_type, content, metadata, buffers)
 
 
-manager = CommManager()
+class Manager(CommManager):
+    "The comms and targets of this kernel. What fails in a user's callback is shown to the user, not to the server's log."
+
+    def get_comm(self, comm_id): return self.comms.get(comm_id)
+
+    def comm_open(self, stream, ident, msg):
+        "Open the comm that a client asks for; closed again if nobody here knows its target (JupyterLab probes for some) or the target fails."
+        content = msg["content"]
+        new = Comm(comm_id=content["comm_id"], primary=False, target_name=content["target_name"])
+        self.register_comm(new)
+        target = self.targets.get(content["target_name"])
+        if target is None: log.info("no comm target %r", content["target_name"])
+        if target is None or not _guarded(target, new, msg): new.close()
+
+    def comm_msg(self, stream, ident, msg): self._deliver(msg, "handle_msg")
+
+    def comm_close(self, stream, ident, msg):
+        c = self._deliver(msg, "handle_close")
+        self.comms.pop(msg["content"]["comm_id"], None)
+        if c is not None: c._closed = True
+
+    def _deliver(self, msg, method):
+        c = self.get_comm(msg["content"]["comm_id"])
+        if c is None: log.info("%s for a comm that is not there", msg["msg_type"])
+        else: _guarded(getattr(c, method), msg)
+        return c
+
+
+def _guarded(f, *args):
+    "Call the user's `f`; False, and its traceback on stderr, if it fails."
+    try: f(*args)
+    except Exception:
+        traceback.print_exc()
+        return False
+    return True
+
+
+manager = Manager()
 
 
 def install():

@@ -5,17 +5,20 @@ Must not know: messages, sockets, requests.
 Threads: main (or the thread that embeds the kernel).
 Spec: IPython's documentation, "Introduction to IPython configuration"."""
 
-import logging
+import contextlib, logging, os, re, sqlite3, threading
 
 from IPython.core.application import BaseIPythonApplication, base_aliases, base_flags
 from IPython.core.history import HistoryManager
 from IPython.core.profiledir import ProfileDir
 from IPython.core.shellapp import InteractiveShellApp, shell_aliases, shell_flags
-from traitlets import Unicode
+from traitlets import TraitError, Unicode
+from traitlets.config.configurable import Configurable
+from traitlets.config.loader import Config
 
 from .shell import ZMQInteractiveShell
 
 log = logging.getLogger("ipymini.config")
+KNOWN = {"InlineBackend", "IPythonKernel", "KernelApp", "Session", "ZMQInteractiveShell"}  # read by classes that come later, or by other kernels
 
 
 class IPKernelApp(BaseIPythonApplication, InteractiveShellApp):
@@ -37,15 +40,44 @@ class IPKernelApp(BaseIPythonApplication, InteractiveShellApp):
         except SystemExit: self.use_default_profile()
         cl_config = self.config.copy()
         self.init_config_files()
-        try: self.load_config_file(suppress_errors=True)
+        try: self.forgive(lambda: self.load_config_file(suppress_errors=True))
         except Exception: log.warning("error in a configuration file", exc_info=True)  # it is the user's code
-        self.update_config(cl_config)
+        self.forgive(lambda: self.update_config(cl_config))
+        self.free_history()
         if "IPKernelApp" not in self.config: self.config.IPKernelApp.connection_file = self.connection_file  # how libraries see a notebook
 
     def parse_arguments(self):
         for args in _groups(self.args):
-            try: self.parse_command_line(args)
+            try: self.forgive(lambda: self.parse_command_line(args))
             except (Exception, SystemExit) as e: log.warning("argument %s ignored: %s", " ".join(args), e)
+            if self.extra_args: log.warning("argument %s ignored: not an option", " ".join(self.extra_args))
+            self.warn_unknown(self.cli_config)
+
+    def warn_unknown(self, config):
+        "Warn of sections that no class reads: traitlets itself takes them in silence."
+        for name in set(config) - KNOWN - {c.__name__ for c in subclasses(Configurable)}:
+            log.warning("argument %s.%s ignored: no class of that name", name, ", ".join(config[name]))
+
+    def forgive(self, f):
+        "`f()`, again without what the configuration gets wrong for as long as it does; TraitError if it is not the configuration."
+        while True:
+            try: return f()
+            except TraitError as e:
+                if not self.drop(str(e)): raise
+
+    def drop(self, error):
+        "Take the trait that `error` complains of out of the configuration; False if it is not in there."
+        found = re.search(r"The '(\w+)' trait", error)
+        sections = [s for s in self.config.values() if found and isinstance(s, Config) and found[1] in s]
+        for s in sections: log.warning("configuration ignored: %s (%r)", error, s.pop(found[1]))
+        return bool(sections)
+
+    def free_history(self):
+        "Keep the history in memory if its database is locked or slow: IPython would wait for it, and then take it for corrupt."
+        path = self.config.HistoryManager.get("hist_file") or os.path.join(self.profile_dir.location, "history.sqlite")
+        if self.config.HistoryManager.get("enabled") is False or path == ":memory:" or is_writable(path): return
+        log.warning("history database %s is locked or cannot be written: this session's history stays in memory", path)
+        self.config.HistoryManager.hist_file = ":memory:"
 
     def use_default_profile(self):
         log.warning("profile %r not found, using the default one", self.profile)
@@ -62,6 +94,22 @@ class IPKernelApp(BaseIPythonApplication, InteractiveShellApp):
         shell.configurables.append(self)
 
     def exit(self, exit_status=0): raise SystemExit(exit_status)
+
+
+def subclasses(cls): return {s for c in cls.__subclasses__() for s in {c, *subclasses(c)}}
+
+
+def is_writable(path, within=0.5):
+    "Can the sqlite database at `path` be written to within so many seconds? Asked on a thread, as a file system may not answer."
+    answer = []
+    def ask():
+        try:
+            with contextlib.closing(sqlite3.connect(path, timeout=within)) as db: answer.append(db.execute("begin immediate"))
+        except sqlite3.DatabaseError as e: answer.extend([] if "locked" in str(e) or "unable to open" in str(e) else [e])  # corrupt: IPython's to mend
+    t = threading.Thread(target=ask, daemon=True)
+    t.start()
+    t.join(within)
+    return bool(answer)
 
 
 def _groups(args):

@@ -5,7 +5,7 @@ Must not know: zmq (`Channels` sends), IPython (`Bridge` runs), how threads wait
 Threads: `route` and control handlers on io; shell handlers on the worker's; `ask` and `send` on whatever the request started.
 Spec: messaging, the whole of it but debug; JEP 91 (subshell_id)."""
 
-import asyncio, contextlib, logging, os, queue, signal, time
+import asyncio, contextlib, logging, os, queue, signal, sys, time
 from datetime import datetime, timezone
 
 from .capture import Capture
@@ -13,7 +13,7 @@ from .channels import Channels
 from .frames import wait_code
 from .info import kernel_info
 from .life import Life, leave, parent_fd, signal_children, watch_by_hand
-from .requests import BadContent, fields, reply_type
+from .requests import BadContent, error_content, fields, reply_type
 from .scope import Port, Scope
 from .wire import PORTS, Codec
 from .worker import Worker
@@ -59,6 +59,7 @@ class Kernel:
         if self.bridge: self.bridge.stop()
         self.capture.uninstall()
         self.channels.close()
+        self.capture.fds.close()
 
     def start(self):
         "Make the shell, inside the context that cells share. Main thread."
@@ -72,8 +73,14 @@ class Kernel:
 
     def forked(self): self.life.forked = True
 
+    def end_child(self):
+        "End a forked child that fell off the end of its cell: it is no kernel."
+        for s in (sys.stdout, sys.stderr): s.flush()
+        os._exit(0)
+
     def parent_died(self):
         log.info("the process that started this kernel is gone")
+        self.life.orphan = True
         self.stop(False)
 
     def stop(self, restart):
@@ -94,9 +101,14 @@ class Kernel:
         if hasattr(signal, "pthread_kill"): signal.pthread_kill(self.worker.thread.ident, signal.SIGINT)
         else: signal.raise_signal(signal.SIGINT)
 
-    def interrupt_again(self):
-        "Interrupt once more, when kernel code has had a moment to finish. From the signal handler."
-        self.channels.call(lambda: (time.sleep(0.001), self.interrupt()))
+    def interrupt_again(self, number):
+        "Interrupt request `number` once more, when kernel code has had a moment to finish. From the signal handler."
+        self.channels.call(lambda: self.repeat(number))
+
+    def repeat(self, number):
+        time.sleep(0.001)  # kernel code runs for microseconds; no event tells when the main thread has left it
+        self.worker.repeated = number
+        self.interrupt()
 
     def interrupt_request(self, scope):
         signal_children(signal.SIGINT, of_group=True)
@@ -122,7 +134,7 @@ class Kernel:
         with Scope(self.port, msg) as scope:
             content = self.aborted() if self.is_aborting(msg) else self.handle("shell", scope)
             if asyncio.iscoroutine(content): content = await self.finish(scope, content)
-            if self.life.forked: os._exit(0)  # a child of the cell's that fell off its end
+            if self.life.forked: self.end_child()
             self.drain()
             stopped = self.stop_queued(scope, content)  # before the reply: a client that has seen it may send what is not to be aborted
             self.reply("shell", scope, content)
@@ -157,7 +169,7 @@ class Kernel:
 
     # --- stop_on_error
 
-    def aborted(self): return dict(status="aborted", execution_count=self.bridge.count - 1)
+    def aborted(self): return dict(status="aborted")  # JupyterLab would show an execution_count as that of a cell that has run
 
     def is_aborting(self, msg): return msg.type == "execute_request" and time.monotonic() < self.abort_until
 
@@ -238,7 +250,7 @@ class UnknownSubshellError(KeyError):
 def failure(msg, e):
     "`e` as the content of an error reply to `msg`; what is a bug of ours is logged with its traceback."
     if not isinstance(e, (BadContent, UnknownSubshellError, KeyboardInterrupt)): log.exception("%s failed", msg.type)
-    return dict(status="error", ename=type(e).__name__, evalue=str(e), traceback=[])
+    return dict(status="error", **error_content(type(e), e))
 
 
 def is_comm(msg): return msg.type in ("comm_open", "comm_msg", "comm_close")
@@ -247,8 +259,8 @@ def is_comm(msg): return msg.type in ("comm_open", "comm_msg", "comm_close")
 def clamp(cursor_pos, code): return len(code) if cursor_pos is None else max(0, min(cursor_pos, len(code)))
 
 
-def run_kernel(info, argv=(), connection_file="", ready=lambda: None):
-    "Serve one kernel until it is shut down, and end the process. `ready()` is called when its sockets are bound. Main thread."
+def run_kernel(info, argv=(), connection_file="", ready=lambda: None, made=False):
+    "Serve one kernel until it is shut down, and end the process. `ready()` is called when its sockets are bound; `made`: the file is ours. Main thread."
     kernel = Kernel(info, argv, connection_file)
     kernel.open()
     ready()
@@ -258,7 +270,7 @@ def run_kernel(info, argv=(), connection_file="", ready=lambda: None):
         log.critical("the kernel died", exc_info=True)
         code = 70
     run_atexit()
-    if code or not kernel.life.restart:
+    if (made or kernel.life.orphan) and not kernel.life.restart:
         with contextlib.suppress(OSError): os.unlink(connection_file)
     leave(code)
 

@@ -11,9 +11,11 @@ from .channels import hide
 
 
 class Life:
-    "How the kernel's life stands: `asked` to end (False, or True for a restart), `stopping`, `forked` in a child that is no kernel."
+    "How the kernel's life stands: `asked` to end (False, or True for a restart), `stopping`, `restart`, `orphan`, `forked` in a child that is no kernel."
 
-    def __init__(self): self.asked,self.stopping,self.restart,self.forked = None, False, False, False
+    def __init__(self):
+        self.asked,self.stopping,self.restart = None, False, False
+        self.orphan = self.forked = False
 
     def deadline(self, seconds, before=lambda: None):
         "Leave by force in `seconds`, after `before()`, if the process still lives then."

@@ -1,8 +1,11 @@
-"""Requests room: which fields each request has, and what is wrong with a content that does not fit.
+"""Requests room: which fields each request has, what is wrong with a content that does not fit, and errors as content.
 
-Owns the table of fields, their types and defaults. Must not know: what a request means, other rooms.
+Owns the table of fields, their types and defaults, and the shape of errors. Must not know: what a request means, other rooms.
 Threads: any; pure.
 Spec: messaging, "Messages on the shell (ROUTER/DEALER) channel" and "Messages on the control (ROUTER/DEALER) channel"."""
+
+
+import copy
 
 
 class BadContent(ValueError):
@@ -36,7 +39,7 @@ def _field(name, want, content):
     value = content.get(name)
     required = isinstance(want, type)
     if required and name not in content: raise BadContent(f"content has no {name!r}")
-    if value is None and not required: return None if isinstance(want, tuple) else want
+    if value is None and not required: return None if isinstance(want, tuple) else copy.copy(want)
     kinds = want if isinstance(want, tuple) else (want,) if required else (type(want),)
     if not isinstance(value, kinds) or (isinstance(value, bool) and bool not in kinds):
         raise BadContent(f"{name!r} must be {' or '.join(k.__name__ for k in kinds if k is not type(None))}, not {type(value).__name__}")
@@ -51,3 +54,10 @@ def reply_type(msg_type):
     "The type of the answer to a `msg_type`; None if it is no request. Types nobody knows are requests: whoever sent one waits."
     if msg_type in NOT_ASKED or msg_type.endswith("_reply"): return None
     return msg_type.removesuffix("_request") + "_reply"
+
+
+def error_content(etype, evalue, stb=()):
+    "ename, evalue and traceback of an exception, as error messages and replies have them."
+    try: text = str(evalue)
+    except Exception as e: text = f"<{etype.__name__} whose str raised {type(e).__name__}>"  # the user's class may do anything
+    return dict(ename=etype.__name__, evalue=text, traceback=[str(s) for s in stb])

@@ -30,7 +30,10 @@ class Scope:
     def __enter__(self):
         self.token,self.open = current.set(self), True
         if self.msg.type == "execute_request": Scope.latest = self
-        self.emit("status", {"execution_state": "busy"})
+        try: self.emit("status", {"execution_state": "busy"})
+        except BaseException:
+            self.__exit__()
+            raise
         return self
 
     def __exit__(self, *exc):

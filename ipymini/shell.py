@@ -18,6 +18,7 @@ from IPython.core.usage import default_banner
 from traitlets import Any, Type, default
 
 from .cells import cell_file
+from .requests import error_content
 from .scope import Scope, here
 from .frames import HERE, INTERRUPT, wait_code
 
@@ -168,13 +169,6 @@ def trim(tb):
         if not tb.tb_frame.f_code.co_filename.startswith(HERE): last = tb
         tb = tb.tb_next
     if last is not None: last.tb_next = None
-
-
-def error_content(etype, evalue, stb=()):
-    "ename, evalue and traceback of an exception, as error messages and replies have them."
-    try: text = str(evalue)
-    except Exception as e: text = f"<{etype.__name__} whose str raised {type(e).__name__}>"  # the user's class may do anything
-    return dict(ename=etype.__name__, evalue=text, traceback=[str(s) for s in stb])
 
 
 InteractiveShellABC.register(ZMQInteractiveShell)

@@ -12,6 +12,7 @@ from datetime import date, datetime, timezone
 
 DELIM = b"<IDS|MSG>"
 VERSION = "5.5"
+HUGE = 10**4000
 REPLAY_MEMORY = 2**16  # signatures remembered against replays
 PORTS = ("shell", "iopub", "stdin", "control", "hb")
 
@@ -57,7 +58,7 @@ def b64(data): return base64.b64encode(data).decode("ascii")
 
 def _number(obj):
     "A number of another library (numpy, Decimal, Fraction) as a Python one; NaN and infinities as their repr, as JSON has no word for them."
-    if isinstance(obj, numbers.Integral): return int(obj)
+    if isinstance(obj, numbers.Integral): return int(obj) if abs(obj) < HUGE else hex(obj)  # Python writes no longer ones in decimal
     value = float(obj)
     return value if math.isfinite(value) else repr(value)
 
@@ -79,10 +80,10 @@ def _default(obj):
 def jsonable(obj, path=()):
     "A deep copy of `obj` that JSON can hold whatever it was: nothing is lost without a trace, strange objects become their repr."
     if obj is None or isinstance(obj, (bool, str)): return obj
-    if isinstance(obj, numbers.Real): return _number(obj)
     if id(obj) in path or len(path) > 200: return "<circular>"
     path = (*path, id(obj))
     try:
+        if isinstance(obj, numbers.Real): return _number(obj)
         if isinstance(obj, Mapping): return {str(k) if not isinstance(k, (bool, int, type(None))) else k: jsonable(v, path) for k,v in obj.items()}
         if isinstance(obj, (list, tuple)): return [jsonable(o, path) for o in obj]
         return jsonable(_default(obj), path)
@@ -100,7 +101,7 @@ _encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",",
 def dumps(obj):
     "`obj` as UTF-8 JSON. Bytes become base64, NaN and infinities their repr, dates ISO 8601, lone surrogates U+FFFD, strange objects their repr."
     try: text = _encode(obj)
-    except (TypeError, ValueError, RecursionError): text = _encode(jsonable(obj))
+    except Exception: text = _encode(jsonable(obj))  # foreign objects may raise anything
     try: return text.encode()
     except UnicodeEncodeError: return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace").encode()  # pairs join
 
@@ -114,10 +115,10 @@ def _object(frame, name):
 
 
 def as_buffer(obj):
-    "`obj` (bytes-like) as what zmq can send: bytes as they are; what its owner may still change, or is not contiguous, as a copy."
+    "`obj` (bytes-like) as what zmq can send: views of bytes as they are; what its owner may still change, or is not contiguous, as a copy."
     if isinstance(obj, bytes): return obj
     view = memoryview(obj)
-    return view if view.readonly and view.c_contiguous else view.tobytes()
+    return view if isinstance(view.obj, bytes) and view.c_contiguous else view.tobytes()
 
 
 class Codec:

@@ -20,7 +20,8 @@ class Worker:
     def __init__(self, serve, meanwhile=lambda msg: False, name="main"):
         self.serve,self.meanwhile,self.name,self.inbox = serve, meanwhile, name, deque()
         self.context,self.loop,self.task = contextvars.Context(), None, None
-        self.thread,self.busy,self.stopping,self.bell = None, False, False, None
+        self.thread,self.stopping,self.bell = None, False, None
+        self.serving,self.served,self.repeated = 0, 0, 0  # the number of the request being served (0: none), of the last one, of the one to interrupt again
 
     def put(self, msg):
         "Queue `msg`; any thread."
@@ -43,10 +44,10 @@ class Worker:
         self.context.run(ready)
         server = self.loop.create_task(self._serve(), context=self.context)
         server.add_done_callback(lambda _: self.loop.stop())
-        while not self.stopping and not server.done():
+        while not server.done():
             try: self.loop.run_forever()
             except (KeyboardInterrupt, SystemExit): log.info("%s: a task ended with KeyboardInterrupt or SystemExit", self.name)
-        if server.done() and not self.stopping: server.result()
+        server.result()
 
     async def _serve(self):
         self._ring()
@@ -54,9 +55,9 @@ class Worker:
             await self.bell.wait()
             self.bell.clear()
             while self.inbox and not self.stopping:
-                self.busy = True
+                self.serving = self.served = self.served + 1
                 try: await self.serve(self.inbox.popleft())
-                finally: self.busy = False
+                finally: self.serving = 0
                 await asyncio.sleep(0)  # the user's tasks have their turn between two cells
 
     def _ring(self): self.loop.call_soon_threadsafe(self._rung)
@@ -88,12 +89,13 @@ class Worker:
         if self.task is not None: self.task.cancel(INTERRUPT)
 
     def on_signal(self, frame, again):
-        "The interrupt itself, on this worker's thread. KeyboardInterrupt in user code; `again()` is called if our own code has to finish first."
-        if self.loop is None: return
+        "The interrupt itself, on this worker's thread. KeyboardInterrupt in user code; `again(number)` is called if our own code has to finish first."
+        meant,self.repeated = self.repeated, 0
+        if self.loop is None or meant not in (0, self.serving): return  # repeated, but that request is over
         who = whose(frame)
         if who == "user": raise KeyboardInterrupt
         if self.task is not None: self.cancel_soon()
-        elif self.busy and who == "kernel": again()
+        elif self.serving and who == "kernel": again(self.serving)
 
 
 
