@@ -11,6 +11,7 @@ from collections import deque
 import zmq
 
 from .frames import wait_code
+from .lane import hide
 from .wire import PORTS, BadMsg, endpoint
 
 log = logging.getLogger("ipymini.channels")
@@ -254,11 +255,6 @@ class _Held:
     __slots__ = ("scope", "name", "parts", "size", "since")
 
     def __init__(self, scope, name): self.scope,self.name,self.parts,self.size,self.since = scope, name, [], 0, time.monotonic()
-
-
-def hide(thread):
-    "Make `thread` invisible for debuggers: it is the kernel's, not the user's."
-    thread.pydev_do_not_trace = thread.is_pydev_daemon_thread = True
 
 
 def _echo(socket):

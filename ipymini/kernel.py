@@ -1,20 +1,21 @@
 """Kernel room: what each request means, and the life of the kernel.
 
-Owns the dispatch tables, replies and errors, routing, aborts, input requests, interrupts, shutdown.
+Owns the dispatch tables, replies and errors, routing, aborts, interrupts, shutdown.
 Must not know: zmq (`Channels` sends), IPython (`Bridge` runs), how threads wait (`Worker` does).
-Threads: `route` and control handlers on io; shell handlers on the worker's; `ask` and `send` on whatever the request started.
+Threads: `route` and control handlers on io; shell handlers on the worker's; debug_request on the debug lane.
 Spec: messaging, the whole of it but debug; JEP 91 (subshell_id)."""
 
-import asyncio, contextlib, logging, os, queue, signal, sys, time
+import asyncio, contextlib, logging, os, signal, sys, time
 from datetime import datetime, timezone
 
 from .capture import Capture
 from .channels import Channels
-from .frames import wait_code
 from .info import kernel_info
+from .lane import Lane
 from .life import Life, leave, parent_fd, signal_children, watch_by_hand
 from .requests import BadContent, error_content, fields, reply_type
 from .scope import Port, Scope
+from .stdin import Stdin
 from .wire import PORTS, Codec
 from .worker import Worker
 
@@ -29,15 +30,16 @@ class Kernel:
         self.channels = Channels(info, Codec(info["key"], info["signature_scheme"]), self.route)
         self.capture,self.worker,self.bridge = Capture(), Worker(self.serve, is_comm), None
         self.argv,self.connection_file = argv, connection_file
-        self.asks,self.abort_until,self.life = [], 0.0, Life()
-        self.port = Port(self.channels.send, self.channels.write, self.ask)
+        self.abort_until,self.life,self.debug = 0.0, Life(), Lane("debug", self.serve_debug)
+        self.stdin = Stdin(self.channels.send)
+        self.port = Port(self.channels.send, self.channels.write, self.stdin.ask)
         Scope.nobody = Scope(self.port)
         control = dict(kernel_info_request=self.kernel_info, connect_request=self.connect, interrupt_request=self.interrupt_request,
             shutdown_request=self.shutdown)
         shell = control | dict(execute_request=self.execute, complete_request=self.complete, inspect_request=self.inspect,
             is_complete_request=self.is_complete, history_request=self.history, comm_info_request=self.comm_info,
             comm_open=self.comm, comm_msg=self.comm, comm_close=self.comm)
-        self.tables = dict(shell=shell, control=control)
+        self.tables = dict(shell=shell, control=control, debug=dict(debug_request=self.debug_request))
 
     # --- life
 
@@ -119,7 +121,8 @@ class Kernel:
 
     def route(self, channel, msg):
         "Bring `msg` to where it is served. On io."
-        if channel == "stdin": return self.answer(msg)
+        if channel == "stdin": return self.stdin.answer(msg)
+        if channel == "control" and msg.type == "debug_request": return self.debug.put(msg)
         early = msg.type == "kernel_info_request" and self.bridge is None and not self.worker.inbox
         if channel == "control" or early or msg.subshell_id is not None: return self.serve_now(channel, msg)
         self.worker.put(msg)
@@ -128,6 +131,10 @@ class Kernel:
         "Serve a request that needs no shell, where it arrived. On io."
         with Scope(self.port, msg) as scope: self.reply(channel, scope, self.handle(channel, scope))
         if self.life.asked is not None: self.stop(self.life.asked)
+
+    def serve_debug(self, msg):
+        "Serve a debug_request, which may wait for debugpy. On the debug lane."
+        with Scope(self.port, msg) as scope: self.reply("control", scope, self.handle("debug", scope))
 
     async def serve(self, msg):
         "Serve a request of the shell channel. The worker's thread."
@@ -205,6 +212,8 @@ class Kernel:
 
     def kernel_info(self, scope): return kernel_info()
 
+    def debug_request(self, scope, **request): raise BadContent("this kernel has no debugger yet")
+
     def connect(self, scope): return dict(status="ok", **{f"{p}_port": self.channels.info[f"{p}_port"] for p in PORTS})
 
     def shutdown(self, scope, restart):
@@ -212,34 +221,6 @@ class Kernel:
         scope.emit("shutdown_reply", content)  # other clients learn it here
         self.life.asked = restart
         return content
-
-    # --- stdin
-
-    @wait_code
-    def ask(self, scope, prompt, password):
-        "Ask the client of `scope` for a line and wait for it. EOFError for an end of file, KeyboardInterrupt if interrupted."
-        ask = Ask(scope)
-        self.asks.append(ask)
-        try:
-            ask.mid = self.channels.send("stdin", "input_request", dict(prompt=prompt, password=password), scope)
-            value = ask.box.get()
-        finally: self.asks.remove(ask)
-        if value == "\x04": raise EOFError
-        return value
-
-    def answer(self, msg):
-        "Hand an input_reply to who waits for it: the one it names as its parent, else the last. On io."
-        value = msg.content.get("value") if isinstance(msg.content, dict) else None
-        if msg.type != "input_reply" or not isinstance(value, str): return log.warning("stdin: no input_reply with a value; dropped")
-        parent = msg.parent_header.get("msg_id") if msg.parent_header.get("msg_type") == "input_request" else None
-        waiting = [a for a in list(self.asks) if parent in (None, a.mid) or a.mid is None]
-        if not waiting: return log.warning("stdin: nobody waits for this input_reply; dropped")
-        waiting[-1].box.put(value)
-
-
-class Ask:
-    "One wait for an input_reply; `mid` is the id of its input_request once that is sent."
-    def __init__(self, scope): self.scope,self.box,self.mid = scope, queue.SimpleQueue(), None
 
 
 class UnknownSubshellError(KeyError):

@@ -7,7 +7,7 @@ Spec: messaging, "Kernel shutdown"; jupyter_client's documentation on JPY_PARENT
 
 import contextlib, os, signal, threading, time
 
-from .channels import hide
+from .lane import hide
 
 
 class Life:

@@ -25,7 +25,8 @@ FIELDS = dict(  # a type: the field must be there; else its default, whose type 
     comm_msg=dict(comm_id=str),
     comm_close=dict(comm_id=str),
     kernel_info_request={}, connect_request={}, interrupt_request={},
-    shutdown_request=dict(restart=False))
+    shutdown_request=dict(restart=False),
+    debug_request=dict(command=str, arguments={}, seq=0, type="request"))
 
 
 def fields(msg_type, content):

@@ -1,0 +1,43 @@
+"""Stdin room: questions to the client's user, and the answers that find their way back.
+
+Owns the questions that wait. Must not know: sockets (it is handed `send`), IPython, what is done with an answer.
+Threads: `ask` on the thread that asks, `answer` on io.
+Spec: messaging, "Messages on the stdin (ROUTER/DEALER) channel"."""
+
+import logging, queue
+
+from .frames import wait_code
+
+log = logging.getLogger("ipymini.stdin")
+
+
+class Ask:
+    "One wait for an input_reply; `mid` is the id of its input_request once that is sent."
+    def __init__(self, scope): self.scope,self.box,self.mid = scope, queue.SimpleQueue(), None
+
+
+class Stdin:
+    "Sends input_requests with `send` (that of Channels) and hands each input_reply to who waits for it."
+
+    def __init__(self, send): self.send,self.asks = send, []
+
+    @wait_code
+    def ask(self, scope, prompt, password):
+        "Ask the client of `scope` for a line and wait for it. EOFError for an end of file, KeyboardInterrupt if interrupted."
+        ask = Ask(scope)
+        self.asks.append(ask)
+        try:
+            ask.mid = self.send("stdin", "input_request", dict(prompt=prompt, password=password), scope)
+            value = ask.box.get()
+        finally: self.asks.remove(ask)
+        if value == "\x04": raise EOFError
+        return value
+
+    def answer(self, msg):
+        "Hand an input_reply to the question it names as its parent, else to the last one."
+        value = msg.content.get("value") if isinstance(msg.content, dict) else None
+        if msg.type != "input_reply" or not isinstance(value, str): return log.warning("no input_reply with a value; dropped")
+        parent = msg.parent_header.get("msg_id") if msg.parent_header.get("msg_type") == "input_request" else None
+        waiting = [a for a in list(self.asks) if parent in (None, a.mid) or a.mid is None]
+        if not waiting: return log.warning("nobody waits for this input_reply; dropped")
+        waiting[-1].box.put(value)
