@@ -17,8 +17,8 @@ class Worker:
     """Serves messages put into its inbox one after the other with `await serve(msg)`, on the thread that calls `run`. Those for which `meanwhile(msg)` are served, without
     awaiting anything, while a cell awaits."""
 
-    def __init__(self, serve, meanwhile=lambda msg: False, name="main"):
-        self.serve,self.meanwhile,self.name,self.inbox = serve, meanwhile, name, deque()
+    def __init__(self, serve, meanwhile=lambda msg: False):
+        self.serve,self.meanwhile,self.inbox = serve, meanwhile, deque()
         self.context,self.loop,self.task = contextvars.Context(), None, None
         self.thread,self.stopping,self.bell = None, False, None
         self.serving,self.served,self.repeated = 0, 0, 0  # the number of the request being served (0: none), of the last one, of the one to interrupt again
@@ -46,7 +46,7 @@ class Worker:
         server.add_done_callback(lambda _: self.loop.stop())
         while not server.done():
             try: self.loop.run_forever()
-            except (KeyboardInterrupt, SystemExit): log.info("%s: a task ended with KeyboardInterrupt or SystemExit", self.name)
+            except (KeyboardInterrupt, SystemExit): log.info("a task ended with KeyboardInterrupt or SystemExit")
         server.result()
 
     async def _serve(self):
