@@ -9,6 +9,7 @@ import builtins, codecs, contextlib, fcntl, getpass, io, os, select, subprocess,
 
 from time import perf_counter
 
+from . import loops
 from .frames import wait_code
 from .scope import Scope, current, here
 
@@ -264,7 +265,8 @@ class Capture:
             (ThreadPoolExecutor, "submit", _executor_submit(ThreadPoolExecutor.submit), "a job belongs to the request that submits it"),
             (os, "system", _then_drain(os.system, drain), "what the child wrote comes before what the cell prints next"),
             (os, "waitpid", _then_drain(os.waitpid, drain), "the same"),
-            (Popen, "_handle_exitstatus", _then_drain(Popen._handle_exitstatus, drain), "the same; subprocess calls it when a child is reaped")]
+            (Popen, "_handle_exitstatus", _then_drain(Popen._handle_exitstatus, drain), "the same; subprocess calls it when a child is reaped"),
+            *loops.patches()]
         for owner,name,new,_ in table:
             self.undo.append((owner, name, getattr(owner, name)))
             setattr(owner, name, new)

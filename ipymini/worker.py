@@ -9,6 +9,7 @@ import asyncio, contextvars, logging, threading
 from collections import deque
 
 from .frames import INTERRUPT, root_code, whose
+from .loops import OURS
 
 log = logging.getLogger("ipymini.worker")
 
@@ -40,6 +41,7 @@ class Worker:
         self.thread = threading.current_thread()
         self.loop = asyncio.new_event_loop()
         asyncio.set_event_loop(self.loop)
+        OURS.add(self.loop)
         self.bell = asyncio.Event()
         self.context.run(ready)
         server = self.loop.create_task(self._serve(), context=self.context)
@@ -73,6 +75,7 @@ class Worker:
     async def await_cell(self, coro):
         "Await `coro` as a task of its own, which an interrupt can cancel, in the context that all cells share."
         self.task = self.loop.create_task(coro, context=self.context)
+        self.loop.call_soon(self._rung)  # what came before the cell began to await
         try: return await self.task
         finally: self.task = None
 
