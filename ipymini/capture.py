@@ -142,7 +142,10 @@ class Fds:
     def uninstall(self):
         "Let 1 and 2 be what they were; what is in the pipes is published."
         self.drain()
-        for fd,old in self.saved.items(): os.dup2(old, fd)
+        for fd,old in self.saved.items():
+            os.dup2(old, fd)
+            os.close(old)
+        self.saved.clear()
 
     def close(self):
         "Close the pipes; nobody reads them any more."

@@ -64,6 +64,10 @@ class Channels:
         self.put((None, channel, frames))
         return mid
 
+    def greet(self, msg_type, content):
+        "Publish this to each subscriber for as long as nothing else has been published. Before `start`."
+        self.state.greeting = self.codec.pack(msg_type, content, idents=(b"kernel." + msg_type.encode(),))[1]
+
     def put(self, entry):
         "Append the outbox entry (None, channel, frames), and wake io if it sleeps. Any thread."
         if len(self.outbox) > ROOM: self.wait_room()
@@ -100,8 +104,8 @@ class Channels:
         if threading.current_thread() is self.state.thread: return
         while len(self.outbox) > ROOM // 2 and self.state.thread.is_alive():
             self.state.room.clear()
-            self.wake()
-            self.state.room.wait(0.2)  # in slices: an Event set between the two lines above would be missed
+            if self.stuck is None: self.wake()  # it may be holding text back
+            self.state.room.wait(0.2)  # in slices: an Event set between the first line and the third would be missed
 
     def close(self, timeout=1.0):
         "Send what is in the outbox, close the sockets and end both threads; False if that took longer than `timeout` seconds."
@@ -127,7 +131,7 @@ class Channels:
         handlers.update({self.sockets[c]: (lambda c=c: self._receive(c)) for c in ("control", "stdin", "shell")})
         while not self.state.stopping:
             wait = self._drain()
-            self.state.room.set()
+            if len(self.outbox) <= ROOM // 2: self.state.room.set()
             self.state.asleep,self.state.holding = wait is None, wait is not None
             if self.state.calls or (self.outbox and self.stuck is None): wait = 0  # put before the flags were up: no byte was sent for it
             events = poller.poll(wait)
@@ -166,9 +170,11 @@ class Channels:
             try: content = {"subscription": topic.decode()}
             except UnicodeDecodeError: continue  # JEP 65: ignored
             self._transmit("iopub", self.codec.pack("iopub_welcome", content, idents=(topic,))[1])
+            if self.state.greeting: self._transmit("iopub", self.state.greeting)
 
     def _drain(self):
         "Send what may leave now; milliseconds until there is more to do for held text or a full subscriber, None if all has left."
+        if self.outbox: self.state.greeting = None
         while self.outbox or self.held:
             if self.outbox and self._join(): continue
             if self.held and not self.outbox and (due := self._due()) > 0: return max(1, int(due*1000 + 0.999))
@@ -247,7 +253,7 @@ class _State:
     def __init__(self):
         self.asleep,self.holding,self.stopping = False, False, False
         self.calls,self.room = deque(), threading.Event()
-        self.thread,self.heart = None, None
+        self.thread,self.heart,self.greeting = None, None, None
 
 
 class _Held:

@@ -50,8 +50,8 @@ class Kernel:
         if fd is not None: self.channels.watch(fd, self.parent_died)
         elif int(os.environ.get("JPY_PARENT_PID") or 0): watch_by_hand(self.parent_died)
         for fd in self.capture.fds.install(): self.channels.watch(fd, self.drain)
+        self.channels.greet("status", {"execution_state": "starting"})
         self.channels.start()
-        self.channels.send("iopub", "status", {"execution_state": "starting"})
 
     def run(self):
         "Start IPython, serve until shutdown, and end what was opened. Main thread."
@@ -154,7 +154,7 @@ class Kernel:
         msg = scope.msg
         try:
             if msg.subshell_id is not None: raise UnknownSubshellError(f"no subshell {msg.subshell_id!r}")
-            kw = fields(msg.type, msg.content)
+            scope.content = kw = fields(msg.type, msg.content)
             if msg.type not in self.tables[channel]: raise BadContent(f"{msg.type} is not served on {channel}")
             return self.tables[channel][msg.type](scope, **kw)
         except BaseException as e: return failure(msg, e)  # the edge of the room: even KeyboardInterrupt is only an answer
@@ -182,7 +182,7 @@ class Kernel:
 
     def stop_queued(self, scope, content):
         "The executes that had been received when the one of `scope` failed; those of the next IPYMINI_STOP_ON_ERROR_TIMEOUT seconds follow them."
-        if scope.msg.type != "execute_request" or content["status"] != "error" or not scope.content.get("stop_on_error", True): return []
+        if scope.msg.type != "execute_request" or content["status"] != "error" or scope.content.get("stop_on_error") is False: return []
         self.abort_until = time.monotonic() + float(os.environ.get("IPYMINI_STOP_ON_ERROR_TIMEOUT") or 0)
         self.channels.catch_up()
         return self.worker.take(lambda m: m.type == "execute_request")

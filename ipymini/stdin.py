@@ -15,6 +15,13 @@ class Ask:
     "One wait for an input_reply; `mid` is the id of its input_request once that is sent."
     def __init__(self, scope): self.scope,self.box,self.mid = scope, queue.SimpleQueue(), None
 
+    @wait_code
+    def wait(self):
+        "The first answer that names this question as its parent, or none at all."
+        while True:
+            parent,value = self.box.get()
+            if parent in (None, self.mid): return value
+
 
 class Stdin:
     "Sends input_requests with `send` (that of Channels) and hands each input_reply to who waits for it."
@@ -28,16 +35,17 @@ class Stdin:
         self.asks.append(ask)
         try:
             ask.mid = self.send("stdin", "input_request", dict(prompt=prompt, password=password), scope)
-            value = ask.box.get()
+            value = ask.wait()
         finally: self.asks.remove(ask)
         if value == "\x04": raise EOFError
         return value
 
     def answer(self, msg):
-        "Hand an input_reply to the question it names as its parent, else to the last one."
+        "Hand an input_reply to the question it names as its parent, or if it names none to the last one."
         value = msg.content.get("value") if isinstance(msg.content, dict) else None
         if msg.type != "input_reply" or not isinstance(value, str): return log.warning("no input_reply with a value; dropped")
         parent = msg.parent_header.get("msg_id") if msg.parent_header.get("msg_type") == "input_request" else None
-        waiting = [a for a in list(self.asks) if parent in (None, a.mid) or a.mid is None]
-        if not waiting: return log.warning("nobody waits for this input_reply; dropped")
-        waiting[-1].box.put(value)
+        asks = list(self.asks)
+        takers = asks[-1:] if parent is None else [a for a in asks if a.mid in (parent, None)]  # who does not know its id yet will see
+        if not takers: log.warning("nobody waits for this input_reply; dropped")
+        for a in takers: a.box.put((parent, value))

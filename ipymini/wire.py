@@ -7,7 +7,7 @@ Spec: messaging, "Wire protocol", "General message format" and "Connection files
 
 import base64, getpass, hashlib, hmac, itertools, json, math, numbers, os, tempfile, uuid
 from collections import deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import date, datetime, timezone
 
 DELIM = b"<IDS|MSG>"
@@ -73,7 +73,7 @@ def _default(obj):
     if isinstance(obj, numbers.Real): return int(obj) if isinstance(obj, numbers.Integral) else float(obj)
     if callable(getattr(obj, "tolist", None)): return obj.tolist()  # numpy arrays and scalars
     if isinstance(obj, Mapping): return dict(obj)
-    if isinstance(obj, Iterable): return list(obj)
+    if isinstance(obj, Iterable) and not isinstance(obj, Iterator): return list(obj)  # what can be read once only waits for `jsonable`
     raise TypeError(f"{type(obj).__name__} is not JSON serializable")
 
 
@@ -85,7 +85,7 @@ def jsonable(obj, path=()):
     try:
         if isinstance(obj, numbers.Real): return _number(obj)
         if isinstance(obj, Mapping): return {str(k) if not isinstance(k, (bool, int, type(None))) else k: jsonable(v, path) for k,v in obj.items()}
-        if isinstance(obj, (list, tuple)): return [jsonable(o, path) for o in obj]
+        if isinstance(obj, (list, tuple, Iterator)): return [jsonable(o, path) for o in obj]
         return jsonable(_default(obj), path)
     except Exception: return _safe_repr(obj)  # any method of a foreign object may raise
 

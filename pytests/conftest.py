@@ -1,0 +1,71 @@
+"""The tests' surroundings: Jupyter's and IPython's directories in a temporary place, the repository's kernelspec, and the kernels that tests share.
+`kernel` is one kernel a module; `start` starts kernels that the test may end or kill. IPYMINI_TEST_KERNEL names another kernel to test."""
+import atexit, json, os, shutil, sys, tempfile
+from pathlib import Path
+import pytest
+
+REPO = Path(__file__).resolve().parent.parent
+
+
+def isolate(tmp):
+    "Point Jupyter and IPython at `tmp`, with our kernelspec there, run by this very interpreter."
+    spec = tmp / "share" / "kernels" / "ipymini"
+    shutil.copytree(REPO / "share" / "jupyter" / "kernels" / "ipymini", spec)
+    kernel = json.loads((spec / "kernel.json").read_text())
+    kernel["argv"][0] = sys.executable
+    (spec / "kernel.json").write_text(json.dumps(kernel, indent=1))
+    dirs = dict(JUPYTER_DATA_DIR="data", JUPYTER_CONFIG_DIR="config", JUPYTER_RUNTIME_DIR="runtime", IPYTHONDIR="ipython", MPLCONFIGDIR="mpl")
+    for k, d in dirs.items():
+        (tmp / d).mkdir(mode=0o700)
+        os.environ[k] = str(tmp / d)
+    os.environ["JUPYTER_PATH"] = str(tmp / "share")
+    for k in ("JPY_PARENT_PID", "MPLBACKEND", "PYTHONSTARTUP"): os.environ.pop(k, None)
+
+
+TMP = Path(tempfile.mkdtemp(prefix="ipymini-tests-"))
+atexit.register(shutil.rmtree, TMP, ignore_errors=True)
+isolate(TMP)
+
+from harness import Kernel, raw_client  # noqa: E402 (the surroundings come first)
+
+
+@pytest.fixture(scope="module")
+def shared():
+    "The kernel of a module in a list of one, so that a test that broke it does not break the next."
+    ks = [Kernel()]
+    yield ks
+    ks[0].close()
+
+
+@pytest.fixture
+def kernel(shared):
+    "The module's kernel, idle, with nothing unread. A test that leaves it dead or stuck fails, and the next gets a new one."
+    k = shared[0]
+    k.runs.clear()
+    k.unsolicited.clear()
+    yield k
+    k.answers = []
+    try: k.request("kernel_info_request", timeout=5)
+    except AssertionError:
+        k.close()
+        shared[0] = Kernel()
+        raise
+
+
+@pytest.fixture
+def start():
+    "Start kernels (arguments as Kernel's); all are ended with the test."
+    ks = []
+
+    def start_one(*args, **kw):
+        ks.append(Kernel(*args, **kw))
+        return ks[-1]
+
+    yield start_one
+    for k in ks: k.close()
+
+
+@pytest.fixture
+def raw(kernel):
+    "A client of bare frames on the module's kernel."
+    with raw_client(kernel.km.connection_file) as c: yield c

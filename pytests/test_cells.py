@@ -1,0 +1,55 @@
+"The file name of a cell: the hash that JupyterLab computes, and what is around it."
+import os, random, tempfile
+
+import pytest
+
+from ipymini.cells import HASH_SEED, cell_file, murmur2, prefix
+
+VECTORS = [(b"", 0, 0), (b"", 1, 0x5BD15E36), (b"hello", 0, 0xE56129CB)]
+
+
+def reference(data, seed):
+    "MurmurHash2 as Austin Appleby's C does it, a byte at a time; 32-bit words."
+    def mul(a, b): return a * b % 2**32
+    m,h,n = 0x5BD1E995, seed ^ len(data), len(data)
+    at = 0
+    while n >= 4:
+        k = data[at] + data[at+1]*2**8 + data[at+2]*2**16 + data[at+3]*2**24
+        k = mul(k, m)
+        k = mul(k ^ k // 2**24, m)
+        h = mul(h, m) ^ k
+        at,n = at + 4, n - 4
+    if n == 3: h ^= data[at+2] * 2**16
+    if n >= 2: h ^= data[at+1] * 2**8
+    if n >= 1: h = mul(h ^ data[at], m)
+    h = mul(h ^ h // 2**13, m)
+    return h ^ h // 2**15
+
+
+@pytest.mark.parametrize("data,seed,want", VECTORS)
+def test_known_vectors(data, seed, want): assert murmur2(data, seed) == reference(data, seed) == want
+
+
+def test_every_length_against_the_reference():
+    rng = random.Random(1)
+    for n in range(70):
+        data,seed = rng.randbytes(n), rng.getrandbits(32)
+        assert murmur2(data, seed) == reference(data, seed)
+        assert 0 <= murmur2(data, HASH_SEED) < 2**32
+    assert len({murmur2(bytes([b]), HASH_SEED) for b in range(256)}) == 256
+
+
+@pytest.mark.parametrize("code", ["", "1", "print('é')\n", "\U0001f600", "a\ud800b"])
+def test_cell_file(monkeypatch, code):
+    "A file of this process's folder named by the hash of the UTF-8 source; a lone surrogate is no reason to fail."
+    monkeypatch.delenv("IPYMINI_CELL_NAME", raising=False)
+    data = code.encode("utf-8", "surrogatepass")
+    assert cell_file(code) == f"{prefix()}{reference(data, 0xC70F6907)}.py"
+    assert prefix() == os.path.join(tempfile.gettempdir(), f"ipymini_{os.getpid()}", "") and not os.path.exists(prefix())
+
+
+def test_cell_name_from_the_environment(monkeypatch):
+    monkeypatch.setenv("IPYMINI_CELL_NAME", "cell.py")
+    assert cell_file("1") == "cell.py"
+    monkeypatch.setenv("IPYMINI_CELL_NAME", "")
+    assert cell_file("1").startswith(prefix())

@@ -1,0 +1,115 @@
+"""Whole kernel: interrupts through both doors, SIGINT and interrupt_request, of everything a cell may be doing.
+Spec: messaging (interrupt_request). An interrupted cell answers with KeyboardInterrupt at once, and the next one runs as if nothing had been."""
+import os, pytest, signal, time
+
+DOORS = ["signal", "message"]
+BUSY = dict(
+    loop       = "print('started')\nwhile True: pass",
+    sleep      = "import time\nprint('started')\ntime.sleep(30)",
+    await_     = "import asyncio\nprint('started')\nawait asyncio.sleep(30)",
+    never      = "import asyncio\nprint('started')\nawait asyncio.Event().wait()",
+    gather     = "import asyncio\nasync def f():\n    while True: await asyncio.sleep(0.01)\nprint('started')\nawait asyncio.gather(f(), f())",
+    lock       = "import threading\nl = threading.Lock()\nl.acquire()\nprint('started')\nl.acquire()",
+    join       = "import threading, time\nth = threading.Thread(target=lambda: time.sleep(3), daemon=True)\nth.start()\nprint('started')\nth.join()",
+    subprocess = "import subprocess\nprint('started')\nsubprocess.run(['sleep', '30'])",
+    system     = "print('started')\n!sleep 30",
+    printing   = "print('started')\ni = 0\nwhile True:\n    print(i, flush=True)\n    i += 1",
+    nested     = "def f(n):\n    while True:\n        try: g(n)\n        finally: n += 1\ndef g(n):\n    while n >= 0: pass\nprint('started')\nf(0)")
+
+
+@pytest.mark.parametrize("door", DOORS)
+@pytest.mark.parametrize("what", BUSY)
+def test_interrupt(kernel, what, door):
+    run = kernel.execute(BUSY[what], wait=False)
+    kernel.sees(run, "started\n", 5)
+    sent = time.monotonic()
+    kernel.interrupt(door)
+    kernel.wait(run, 5)
+    took = time.monotonic() - sent
+    if what != "system": assert (run.status, run.content["ename"], run.ename) == ("error", "KeyboardInterrupt", "KeyboardInterrupt")
+    assert took < 1, f"{took:.2f} s"
+    assert kernel.execute("print('next')\n1 + 1").ok().stdout == "next\n"
+
+
+@pytest.mark.parametrize("door", DOORS)
+def test_caught(kernel, door):
+    "The cell's own except KeyboardInterrupt catches it."
+    code = "import time\ntry:\n    print('started')\n    time.sleep(30)\nexcept KeyboardInterrupt: print('caught')\nprint('on')"
+    run = kernel.execute(code, wait=False)
+    kernel.sees(run, "started\n", 5)
+    kernel.interrupt(door)
+    assert kernel.wait(run, 5).ok().stdout == "started\ncaught\non\n"
+
+
+def test_traceback_shows_the_users_line(kernel):
+    run = kernel.execute("def where_it_was():\n    print('started')\n    while True: pass\nwhere_it_was()", wait=False)
+    kernel.sees(run, "started\n", 5)
+    kernel.interrupt("signal")
+    text = "\n".join(kernel.wait(run).content["traceback"])
+    assert "where_it_was" in text and "ipymini" not in text.replace("ipymini-tests", "")
+
+
+@pytest.mark.parametrize("door", DOORS)
+def test_queued_executes_are_aborted(kernel, door):
+    "An interrupt is an error: what waits behind it is aborted, and what is sent later runs."
+    run = kernel.execute(BUSY["sleep"], wait=False)
+    queued = [kernel.execute("print('never')", wait=False) for _ in range(2)]
+    kernel.sees(run, "started\n", 5)
+    kernel.interrupt(door)
+    for r in [run, *queued]: kernel.wait(r, 5)
+    assert [r.status for r in (run, *queued)] == ["error", "aborted", "aborted"]
+    assert kernel.execute("print('later')").ok().stdout == "later\n"
+
+
+@pytest.mark.parametrize("door", DOORS)
+def test_background_tasks_live_on(kernel, door):
+    "An interrupt ends the cell that runs, not the tasks that others started."
+    task = "import asyncio\nev = asyncio.Event()\nasync def back():\n    await ev.wait()\n    print('still here')\nt = asyncio.create_task(back())"
+    first = kernel.execute(task).ok()
+    run = kernel.execute(BUSY["await_"], wait=False)
+    kernel.sees(run, "started\n", 5)
+    kernel.interrupt(door)
+    assert kernel.wait(run, 5).content["ename"] == "KeyboardInterrupt"
+    kernel.execute("ev.set()\nawait t").ok()
+    kernel.sees(first, "still here\n", 5)
+
+
+def test_many_interrupts(kernel):
+    "A user who presses the button again and again hurts nothing."
+    run = kernel.execute(BUSY["sleep"], wait=False)
+    kernel.sees(run, "started\n", 5)
+    for _ in range(5): kernel.interrupt("signal")
+    kernel.wait(run, 5)
+    for _ in range(5): kernel.interrupt("message")
+    for i in range(20):
+        os.kill(kernel.pid, signal.SIGINT)
+        run = kernel.execute(f"{i}")
+        assert run.status in ("ok", "error") and (run.status == "ok" or run.content["ename"] == "KeyboardInterrupt")
+    assert kernel.execute("1 + 1").ok().result == "2"
+
+
+def test_interrupt_between_cells(kernel):
+    "An interrupt that comes when the kernel is idle does not hit the next cell."
+    for _ in range(10):
+        kernel.interrupt("message")
+        assert kernel.execute("import time\ntime.sleep(0.02)\n'whole'").ok().result == "'whole'"
+
+
+def test_control_answers_while_busy(kernel):
+    "kernel_info on control is answered while a cell holds the shell."
+    run = kernel.execute(BUSY["loop"], wait=False)
+    kernel.sees(run, "started\n", 5)
+    start = time.monotonic()
+    kernel.request("kernel_info_request", channel="control", timeout=5).ok()
+    assert time.monotonic() - start < 1
+    kernel.interrupt("message")
+    kernel.wait(run, 5)
+
+
+def test_c_code_is_interrupted_when_it_returns(kernel):
+    "A C function cannot be broken off; the interrupt hits when it is back, not the cell after."
+    run = kernel.execute("print('started')\nx = sum(range(30_000_000))\nwhile True: pass", wait=False)
+    kernel.sees(run, "started\n", 5)
+    kernel.interrupt("signal")
+    assert kernel.wait(run, 10).content["ename"] == "KeyboardInterrupt"
+    assert kernel.execute("1 + 1").ok().result == "2"

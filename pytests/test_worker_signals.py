@@ -1,0 +1,143 @@
+"Interrupts of a worker: in each state it can be in, by standing there; and real signals."
+import asyncio, signal, sys, threading, time
+
+import pytest
+
+import ipymini.frames as frames
+from fakes import CallingWorker
+from ipymini.frames import cell_code
+
+
+@pytest.fixture
+def worker(monkeypatch):
+    "A worker; marks end with the test."
+    monkeypatch.setattr(frames, "CELLS", set(frames.CELLS))
+    return CallingWorker()
+
+
+def signalled(worker, again): worker.on_signal(sys._getframe(1), again)
+
+
+def test_signal_before_run(worker): signalled(worker, lambda number: pytest.fail("again"))
+
+
+def test_signal_in_kernel_code(worker):
+    "Our own code has to finish: once more, later."
+    again = []
+    def serve(): signalled(worker, again.append)
+    worker.serve_all(serve)
+    assert len(again) == 1
+
+
+def test_signal_in_user_code(worker):
+    got = []
+
+    @cell_code
+    def cell(): user()
+
+    def user():
+        try: signalled(worker, lambda number: pytest.fail("again"))
+        except KeyboardInterrupt: got.append("interrupted")
+
+    worker.serve_all(cell)
+    assert got == ["interrupted"]
+
+
+def in_loop(worker, after, again=lambda number: pytest.fail("again")):
+    "A callback of asyncio's own in which the signal arrives, as when the loop waits; then `after()`."
+    scope = dict(__name__="asyncio.events", sys=sys, on_signal=worker.on_signal, again=again, after=after)
+    exec("def call():\n    on_signal(sys._getframe(), again)\n    after()", scope)
+    return scope["call"]
+
+
+def test_signal_while_idle(worker):
+    "Nothing happens, and the next message is served as ever."
+    got = []
+    def next_one(): worker.put(lambda: got.append(worker.stop()))
+    worker.run_guarded(lambda: worker.loop.call_later(0.001, in_loop(worker, next_one)))
+    assert got == [None]
+
+
+def test_signal_while_awaiting(worker):
+    "The cell's task is cancelled with the interrupt's own message; what another task awaits is not; the next cell is not."
+    got = []
+
+    async def other():
+        await asyncio.sleep(0.003)
+        got.append("other task")
+
+    async def cell():
+        got.append(worker.loop.create_task(other()))
+        worker.loop.call_soon(in_loop(worker, lambda: None))
+        try: await asyncio.sleep(30)
+        except asyncio.CancelledError as e: got.append(e.args)
+
+    async def next_cell():
+        await asyncio.sleep(0.005)
+        got.append("next")
+
+    worker.serve_all(lambda: worker.await_cell(cell()), lambda: worker.await_cell(next_cell()))
+    assert got[1:] == [(frames.INTERRUPT,), "other task", "next"] and worker.task is None
+
+
+def test_signal_as_the_cell_ends(worker):
+    "Stand in the gap: the cancellation is on its way when the cell ends by itself; the cell behind it must not be hit."
+    got = []
+
+    async def cell(name):
+        if name == "first": worker.cancel_soon()
+        got.append(name)
+
+    worker.serve_all(*[lambda n=n: worker.await_cell(cell(n)) for n in ("first", "second")], lambda: worker.await_cell(asyncio.sleep(0.001)))
+    assert got == ["first", "second"]
+
+
+def test_cancel_soon_while_idle(worker, caplog):
+    "Nobody awaits: nothing happens, asyncio has nothing to complain of."
+    worker.serve_all(worker.cancel_soon, lambda: None)
+    assert not caplog.records
+
+
+CELLS = dict(loop="while True: pass", sleep="import time; time.sleep(30)", wait="import threading; threading.Event().wait(30)",
+    select="import select; select.select([], [], [], 30)")
+
+
+@pytest.fixture
+def sigint(worker):
+    "The handler that the kernel installs, and a thread that sends the signal once the test says so."
+    again = lambda number: threading.Timer(0.001, signal.raise_signal, (signal.SIGINT,)).start()  # noqa: E731
+    before = signal.signal(signal.SIGINT, lambda signum, frame: worker.on_signal(frame, again))
+    main = threading.main_thread().ident
+    yield lambda: threading.Timer(0.02, signal.pthread_kill, (main, signal.SIGINT)).start()
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.parametrize("code", CELLS.values(), ids=CELLS)
+def test_real_signal_in_a_sync_cell(worker, sigint, code):
+    "A loop, a sleep, a lock, a system call: each ends at once."
+    took = []
+
+    @cell_code
+    def cell(): exec(compile(code, "<cell>", "exec"), {"__name__": "__main__"})
+
+    def serve():
+        start = time.monotonic()
+        sigint()
+        with pytest.raises(KeyboardInterrupt): cell()
+        took.append(time.monotonic() - start)
+
+    worker.serve_all(serve)
+    assert took[0] < 5
+
+
+def test_real_signal_in_an_awaiting_cell(worker, sigint):
+    async def cell():
+        sigint()
+        await asyncio.sleep(30)
+
+    async def served():
+        with pytest.raises(asyncio.CancelledError, match=frames.INTERRUPT): await worker.await_cell(cell())
+
+    start = time.monotonic()
+    worker.serve_all(served)
+    assert time.monotonic() - start < 5
