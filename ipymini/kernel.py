@@ -73,7 +73,11 @@ class Kernel:
         bridge.start()
         self.bridge = bridge
 
-    def forked(self): self.life.forked = True
+    def forked(self):
+        "In a forked child: it is no kernel, and signals mean to it what they mean to any process."
+        self.life.forked = True
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)  # Pool.terminate waits for ever for workers that ignore it
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
     def end_child(self):
         "End a forked child that fell off the end of its cell: it is no kernel."
