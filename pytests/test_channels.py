@@ -209,6 +209,7 @@ def test_put_between_drain_and_sleep(start, monkeypatch, how, held):
 
     rig.write(scope, "stdout", "1\n")
     assert texts(rig, sub, 1) == [("r", "stdout", "1\n")]
+    until(lambda: rig.ch.state.asleep, "io to sleep")
     rig.ch._drain = drain_then_act
     rig.write(scope, "stdout", "2\n") if held else rig.ch.wake()
     if how == "call": assert called.wait(WAIT)
