@@ -5,7 +5,7 @@ Must not know: sockets, message headers, status, who asks. A user's error is dat
 Threads: the worker's that owns it.
 Spec: messaging, "Messages on the shell (ROUTER/DEALER) channel"."""
 
-import asyncio, os, sys
+import asyncio, logging, os, sys
 
 from IPython.core.async_helpers import _asyncio_runner
 from IPython.core.completer import provisionalcompleter, rectify_completions
@@ -14,10 +14,13 @@ from IPython.utils.tokenutil import token_at_cursor
 from . import comms
 from .config import IPKernelApp
 from .requests import error_content
-from .shell import ZMQInteractiveShell
+from .budget import within
+from .shell import ZMQInteractiveShell, fork_shell
 from .frames import INTERRUPT, cell_code
 
+log = logging.getLogger("ipymini.bridge")
 FLAGS = dict(IPYMINI_USE_JEDI=True, IPYMINI_EXPERIMENTAL_COMPLETIONS=True)
+BUDGET = 0.5         # seconds that a completion may take
 HISTORY_DELAY = 1.0  # seconds after which inputs reach the history database, many at a time
 
 
@@ -30,14 +33,13 @@ def flag(name):
 class Bridge:
     "One shell. `start` first, on the worker's thread."
 
-    def __init__(self, argv=(), connection_file="", await_cell=None, kernel=None, later=None):
-        self.argv,self.connection_file,self.await_cell,self.kernel,self.later = list(argv), connection_file, await_cell, kernel, later
-        self.saving = False
+    def __init__(self, worker, kernel=None, app=None, shell=None):
+        self.worker,self.kernel,self.app,self.shell,self.saving = worker, kernel, app, shell, False
 
-    def start(self):
+    def start(self, argv=(), connection_file=""):
         "Make the shell as IPython's configuration says, and run what that wants run at startup."
         comms.install()
-        self.app = IPKernelApp.instance(argv=self.argv, connection_file=self.connection_file)
+        self.app = IPKernelApp.instance(argv=list(argv), connection_file=connection_file)
         self.app.initialize()
         self.shell = self.app.forgive(self._make_shell)
         self.shell.displayhook.topic = b"execute_result"
@@ -48,6 +50,10 @@ class Bridge:
     def _make_shell(self):
         app = self.app
         return ZMQInteractiveShell.instance(parent=app, profile_dir=app.profile_dir, user_ns=app.user_ns, kernel=self.kernel)
+
+    def for_subshell(self, worker, subshell_id):
+        "A bridge for `worker` with a shell of its own in this one's namespace. `worker`'s thread."
+        return Bridge(worker, self.kernel, self.app, fork_shell(self.shell, subshell_id))
 
     @property
     def count(self): return self.shell.execution_count  # the number of the next cell
@@ -62,7 +68,8 @@ class Bridge:
         shell.last_traceback,shell.exit_now = (), False
         shell.cell_number = shell.execution_count - silent
         shell.payload_manager.clear_payload()
-        try: result = await self._run(code, dict(store_history=store, silent=silent, cell_id=cell_id, cell_meta=cell_meta))
+        try:
+            with self.worker.user: result = await self._run(code, dict(store_history=store, silent=silent, cell_id=cell_id, cell_meta=cell_meta))
         except (KeyboardInterrupt, asyncio.CancelledError): return self._interrupted()
         except Exception as e: return self._failed(e)
         if store: self._save_soon()
@@ -100,7 +107,7 @@ class Bridge:
     async def _run_async(self, coro, silent):
         result = None
         try:
-            result = await self.await_cell(coro)
+            result = await self.worker.await_cell(coro)
             return result
         finally: run_events(self.shell, result, silent)
 
@@ -111,7 +118,7 @@ class Bridge:
         "Let inputs reach the history database soon, not now: a commit a cell costs a third of a trivial cell's time."
         if self.saving: return
         self.saving = True
-        self.later(HISTORY_DELAY, self._save)
+        self.worker.loop.call_later(HISTORY_DELAY, self._save)
 
     def _save(self):
         self.saving = False
@@ -119,6 +126,19 @@ class Bridge:
         if hm.using_thread and hm.save_flag is not None: hm.save_flag.set()
 
     # --- questions
+
+    def complete_within(self, code, cursor_pos, is_moot=lambda: False, budget=BUDGET):
+        "Content of a complete_reply after at most `budget` seconds: without Jedi if that takes longer, without matches if a newer request makes it moot."
+        nothing = dict(status="ok", matches=[], cursor_start=cursor_pos, cursor_end=cursor_pos, metadata={})
+        if is_moot(): return nothing
+        completer = self.shell.Completer
+        if not completer.use_jedi: return self.complete(code, cursor_pos)
+        try: return within(budget, is_moot, self.complete, code, cursor_pos)
+        except TimeoutError:
+            if is_moot(): return nothing
+        completer.use_jedi = False
+        try: return self.complete(code, cursor_pos)
+        finally: completer.use_jedi = True
 
     @cell_code
     def complete(self, code, cursor_pos):
@@ -168,8 +188,14 @@ class Bridge:
     def comm_info(self, target_name=None): return comms.info(target_name)
 
     def stop(self):
-        "Write the history and end what IPython keeps open; the shell is not used afterwards."
-        self.shell.history_manager.writeout_cache()
+        "Write the history; the shell is not used afterwards."
+        try: self.shell.history_manager.writeout_cache()
+        except Exception: log.warning("the history could not be written", exc_info=True)  # a locked or broken database must not hold up an end
+
+    def end(self):
+        "End what a subshell's shell keeps open: its history and the thread that saves it."
+        self.stop()
+        self.shell.history_manager.close()
 
 
 @cell_code

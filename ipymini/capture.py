@@ -5,8 +5,7 @@ Must not know: sockets, what a request means. It asks `scope` for whom a thing i
 Threads: `Stream` methods any; `Fds.drain` any (one at a time); install and uninstall main.
 Spec: messaging, "Streams (stdout, stderr, etc)" and "Messages on the stdin (ROUTER/DEALER) channel"."""
 
-import builtins, codecs, contextlib, fcntl, getpass, io, os, select, subprocess, sys, threading
-
+import builtins, codecs, contextlib, fcntl, getpass, io, os, select, subprocess, sys, threading, time
 from time import perf_counter
 
 from . import loops
@@ -217,6 +216,16 @@ def _in_scope(f, of):
     return run
 
 
+def _sleep(original):
+    @wait_code
+    def sleep(seconds, /):
+        "As time.sleep; on the thread of a subshell an interrupt ends it, as a signal does on the main thread."
+        to = current.get()
+        if to is None or to.sub is None or not to.sub.worker.user.naps(): return original(seconds)
+        to.sub.worker.user.sleep(seconds)
+    return sleep
+
+
 def _thread_start(original):
     def start(self):
         self._ipymini_scope = here()
@@ -269,6 +278,7 @@ class Capture:
             (os, "system", _then_drain(os.system, drain), "what the child wrote comes before what the cell prints next"),
             (os, "waitpid", _then_drain(os.waitpid, drain), "the same"),
             (Popen, "_handle_exitstatus", _then_drain(Popen._handle_exitstatus, drain), "the same; subprocess calls it when a child is reaped"),
+            (time, "sleep", _sleep(time.sleep), "a subshell's thread has no signals"),
             *loops.patches()]
         for owner,name,new,_ in table:
             self.undo.append((owner, name, getattr(owner, name)))

@@ -35,7 +35,9 @@ class KernelFacade:
     @property
     def ident(self): return self.session.session
     @property
-    def shell(self): return self._kernel.bridge.shell if self._kernel.bridge else None
+    def shell(self): return self._kernel.main.bridge.shell if self._kernel.main.bridge else None
+    @property
+    def subshells(self): return self._kernel.list_subshell(None)["subshell_id"]
     @property
     def user_ns(self): return self.shell.user_ns
     @property
@@ -55,5 +57,9 @@ class KernelFacade:
     def send_response(self, stream, msg_or_type, content=None, ident=None, buffers=None, track=False, header=None, metadata=None, channel=None):
         "Publish on iopub for the current request."
         return self.session.send(stream, msg_or_type, content, buffers=buffers, metadata=metadata)
+
+    def do_one_iteration(self):
+        "Serve the comm messages that have arrived; for cells that compute for long. The cell's own thread."
+        self._kernel.main.worker.serve_meanwhile()
 
     def raw_input(self, prompt=""): return input(prompt)

@@ -9,7 +9,7 @@ import functools, importlib.util, os, runpy, sys
 from . import __version__
 from .wire import VERSION
 
-FEATURES = []
+FEATURES = ["kernel subshells"]
 LINKS = [("Python Reference", f"https://docs.python.org/{sys.version_info[0]}.{sys.version_info[1]}"),
     ("IPython Reference", "https://ipython.readthedocs.io/en/stable/"), ("NumPy Reference", "https://numpy.org/doc/stable/"),
     ("SciPy Reference", "https://docs.scipy.org/doc/scipy/"), ("Matplotlib Reference", "https://matplotlib.org/stable/"),

@@ -1,30 +1,33 @@
-"""Lane room: a thread for requests that must not hold up others.
+"""Lane room: threads for requests that must not hold up others.
 
-Owns its queue and its thread, which starts with the first message. Must not know: what a message means.
-Threads: `put` any; `serve(msg)` is called on the lane's own.
+Owns `Lane`, a queue with a thread that starts with the first item, and `Overtaking`, which lets what has waited too long be served elsewhere.
+Must not know: what a message means.
+Threads: `put` from io or a worker; what is put is called on the lane's own.
 Spec: none (DEV.md, "Threads")."""
 
-import logging, os, queue, threading
+import logging, os, queue, threading, time
 
 log = logging.getLogger("ipymini.lane")
+PATIENCE = 0.05  # seconds that a query waits behind a cell before somebody else answers it
 
 
 class Lane:
-    "Calls `serve(msg)` for each message put, in order, on a thread of its own called `name`."
+    "Calls `serve(item)` for each item put, in order, on a thread of its own called `name`."
 
     def __init__(self, name, serve): self.name,self.serve,self.queue,self.thread = name, serve, queue.SimpleQueue(), None
 
-    def put(self, msg):
-        "Queue `msg`; from one thread only (io)."
-        self.queue.put(msg)
+    def put(self, item):
+        "Queue `item`; any thread."
+        self.queue.put(item)
         if self.thread is None: self._start()
 
     def _start(self):
-        self.thread = threading.Thread(target=self._run, name=self.name, daemon=True)
-        hide(self.thread)
-        self.thread.start()
+        self.thread = thread = threading.Thread(target=self._run, name=self.name, daemon=True)
+        hide(thread)
+        thread.start()
 
     def _run(self):
+        if threading.current_thread() is not self.thread: return  # two threads put the first items at once: one lane is enough
         try:
             while True: self.serve(self.queue.get())
         except BaseException:  # a half-alive kernel is the worst kernel
@@ -32,6 +35,29 @@ class Lane:
             os._exit(70)
 
 
+class Overtaking(Lane):
+    "Watches queued messages: one that still waits in its worker's inbox after PATIENCE seconds is taken out and handed to `serve(msg)`."
+
+    def __init__(self): super().__init__("overtaking", self._watch)
+
+    def watch(self, worker, msg, serve, may=lambda: True):
+        "Let `msg`, which `worker` has just been given, be served by `serve(msg)` if it has to wait and `may()`. On io."
+        self.put((time.monotonic() + PATIENCE, worker, msg, serve, may))
+
+    def _watch(self, item):
+        due,worker,msg,serve,may = item
+        time.sleep(max(0, due - time.monotonic()))  # items come in the order in which they are due
+        if not worker.waits(msg): return
+        if may() and worker.claim(msg): serve(msg)
+        else: self.queue.put((time.monotonic() + PATIENCE, *item[1:]))
+
+
 def hide(thread):
     "Make `thread` invisible for debuggers: it is the kernel's, not the user's."
     thread.pydev_do_not_trace = thread.is_pydev_daemon_thread = True
+
+
+def raise_in(thread, exc):
+    "Raise `exc` in `thread` as soon as it runs Python code; None takes back what has not been raised yet."
+    import ctypes
+    ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread.ident), ctypes.py_object(exc) if exc else None)

@@ -13,7 +13,8 @@ from .lane import hide
 class Life:
     "How the kernel's life stands: `asked` to end (False, or True for a restart), `stopping`, `restart`, `orphan`, `forked` in a child that is no kernel."
 
-    def __init__(self):
+    def __init__(self, end_soon=lambda: None):
+        self.end_soon = end_soon
         self.asked,self.stopping,self.restart = None, False, False
         self.orphan = self.forked = False
 

@@ -1,17 +1,19 @@
 """Magics room: the magics that a kernel brings itself, beside IPython's.
 
-Owns %connect_info, %qtconsole, %edit, %less, %more, %man, %clear, %autosave.
+Owns %subshell, %connect_info, %qtconsole, %edit, %less, %more, %man, %clear, %autosave.
 Must not know: sockets, requests.
 Threads: the worker's that runs the cell.
 Spec: IPython's documentation, "Built-in magic commands"; messaging, "Payloads (DEPRECATED)"."""
 
-import json, os, subprocess, sys
+import json, os, subprocess, sys, threading
 
 from IPython.core import page
 from IPython.core.error import UsageError
 from IPython.core.magic import Magics, line_magic, magics_class
 from IPython.core.magics.code import CodeMagics, InteractivelyDefined, MacroToEdit
 from IPython.display import Javascript, display
+
+from .scope import here
 
 
 @magics_class
@@ -20,6 +22,14 @@ class KernelMagics(Magics):
 
     @property
     def connection_file(self): return self.shell.config.IPKernelApp.connection_file
+
+    @line_magic
+    def subshell(self, arg_s):
+        "Tell which subshell this is, and which there are."
+        scope = here()
+        kernel = self.shell.kernel
+        current = scope.sub.id if scope and scope.sub else None
+        print(f"subshell id: {current}\nthread: {threading.current_thread().name}\nsubshells: {', '.join(kernel.subshells) or 'none'}")
 
     @line_magic
     def connect_info(self, arg_s):

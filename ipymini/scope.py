@@ -9,16 +9,18 @@ from collections import namedtuple
 from contextvars import ContextVar
 
 current = ContextVar("ipymini_scope", default=None)
-Port = namedtuple("Port", "send write ask")  # send(channel, msg_type, content, scope, metadata, buffers); write(entry); ask(scope, prompt, password)
+Port = namedtuple("Port", "send write ask drain catch_up session", defaults=(lambda: None, lambda: True, ""))
+# send(channel, msg_type, content, scope, metadata, buffers); write(entry); ask(scope, prompt, password); drain() what C code has written;
+# catch_up() with what has reached the process; the session's id
 
 
 class Scope:
-    "One request being served, as a context manager: busy on the way in, idle on the way out, whatever happens."
-    __slots__ = ("msg", "port", "content", "token", "open", "started")
+    "One request being served by the subshell `sub`, as a context manager: busy on the way in, idle on the way out, whatever happens."
+    __slots__ = ("msg", "port", "sub", "content", "token", "open", "started")
     latest = None  # the last execute that was entered: threads made in C, and what is written to fd 1 and 2, belong to it
 
-    def __init__(self, port, msg=None):
-        self.msg,self.port,self.open,self.started = msg, port, False, None
+    def __init__(self, port, msg=None, sub=None):
+        self.msg,self.port,self.sub,self.open,self.started = msg, port, sub, False, None
         self.content = msg.content if msg is not None and isinstance(msg.content, dict) else {}
 
     @property

@@ -5,21 +5,24 @@ Must not know: sockets, threads, requests; it asks `scope` for whom an output is
 Threads: the worker's that owns the shell; `publish` any.
 Spec: messaging, "Display data", "Results", "Payloads (DEPRECATED)"."""
 
-import asyncio, os, sys
+import asyncio, contextlib, os, sys, threading
 
 from IPython.core import page, payloadpage
 from IPython.core.autocall import ZMQExitAutocall
+from IPython.core.builtin_trap import BuiltinTrap
 from IPython.core.compilerop import CachingCompiler
+from IPython.core.display_trap import DisplayTrap
 from IPython.core.displayhook import DisplayHook
 from IPython.core.displaypub import DisplayPublisher
-from IPython.core.history import HistoryOutput
+from IPython.core.history import HistoryManager, HistoryOutput
 from IPython.core.interactiveshell import InteractiveShell, InteractiveShellABC
 from IPython.core.usage import default_banner
 from traitlets import Any, Type, default
 
 from .cells import cell_file
 from .requests import error_content
-from .scope import Scope, here
+from .scope import Scope, current, here
+from .wire import Msg
 from .frames import HERE, INTERRUPT, wait_code
 
 
@@ -99,6 +102,10 @@ class ZMQInteractiveShell(InteractiveShell):
     display_pub_class = Type(ZMQDisplayPublisher)
     kernel = Any(help="What libraries know as the kernel: see compat.py.")
     cell_number,keepkernel_on_exit,exit_now,last_traceback = 0, None, False, ()
+    subshell_id,is_storing = None, False
+
+    def push(self, variables, interactive=True):
+        if not self.is_storing: super().push(variables, interactive)  # see SubshellHistory
     compiler_class = Type(Compiler)
 
     @default("exiter")
@@ -113,6 +120,18 @@ class ZMQInteractiveShell(InteractiveShell):
         defaults = dict(CLICOLOR="1", FORCE_COLOR="1", CLICOLOR_FORCE="1", PAGER="cat", GIT_PAGER="cat",
             MPLBACKEND="module://matplotlib_inline.backend_inline")
         for k,v in defaults.items(): os.environ.setdefault(k, v)
+
+    def init_builtins(self):
+        super().init_builtins()
+        self.builtin_trap = OpenBuiltinTrap(lambda: here_shell(self))
+
+    def init_displayhook(self):
+        super().init_displayhook()
+        self.display_trap = OpenDisplayTrap(hook=lambda value: here_shell(self).displayhook(value))
+
+    def get_ipython(self):
+        "The shell that runs the code which asks: a subshell's code sees its own."
+        return here_shell(self)
 
     def init_hooks(self):
         super().init_hooks()
@@ -136,6 +155,18 @@ class ZMQInteractiveShell(InteractiveShell):
         "The message that is being served, as a dict."
         msg = out().msg
         return msg.as_dict() if msg else {}
+
+    def set_parent(self, parent):
+        "From here on, what this thread or task puts out is for `parent`, a message as `get_parent` tells it."
+        current.set(scope_for(parent))
+
+    def set_thread_parent(self, parent=None):
+        "As `set_parent`, for a thread to call; without `parent` it follows the latest cell."
+        current.set(scope_for(parent) if parent else None)
+
+    def reset_thread_parent(self):
+        "Let this thread's output go again to the request that started it."
+        current.set(threading.current_thread().__dict__.get("_ipymini_scope"))
 
     @property
     def parent_header(self): return self.get_parent()
@@ -162,6 +193,42 @@ class ZMQInteractiveShell(InteractiveShell):
         self.register_magics(KernelMagics)
 
 
+def scope_for(parent):
+    "A scope for `parent`, a message as a dict."
+    return Scope(out().port, Msg(dict(parent["header"], date=str(parent["header"].get("date"))), parent.get("content", {})), out().sub)
+
+
+def here_shell(main):
+    "The shell of the request that runs here, `main` if there is none."
+    scope = here()
+    return main if scope is None or scope.sub is None or scope.sub.bridge is None else scope.sub.bridge.shell
+
+
+class OpenBuiltinTrap(BuiltinTrap):
+    "IPython's builtins, in place once and for all: taken out and put in around each cell they would be gone for subshells and background tasks."
+
+    def __init__(self, get_shell):
+        super().__init__(shell=get_shell())
+        self.auto_builtins["get_ipython"] = get_shell
+        self.activate()
+
+    def __enter__(self): return self
+
+    def __exit__(self, *exc): return False
+
+
+class OpenDisplayTrap(DisplayTrap):
+    "sys.displayhook, in place once and for all; `hook` finds the shell that a value belongs to."
+
+    def __init__(self, hook):
+        super().__init__(hook)
+        self.set()
+
+    def __enter__(self): return self
+
+    def __exit__(self, *exc): return False
+
+
 def trim(tb):
     "Cut frames of ours off the end of a traceback: the user's line is the last (an interrupt's handler, `input`)."
     last = tb
@@ -172,3 +239,42 @@ def trim(tb):
 
 
 InteractiveShellABC.register(ZMQInteractiveShell)
+
+
+class SubshellHook(ZMQDisplayHook):
+    "The display hook of a subshell: `_` is the last value of all shells, the numbered ones and `Out` are the parent's."
+
+    def update_user_ns(self, result):
+        if result is self.shell.user_ns["_oh"]: return
+        self.___,self.__,self._ = self.__, self._, result
+        self.shell.push(dict(_=self._, __=self.__, ___=self.___), interactive=False)
+
+
+class SubshellHistory(HistoryManager):
+    "The history of a subshell: a session of its own in the same database; `In` and `_i` are the parent's."
+
+    def store_inputs(self, line_num, source, source_raw=None):
+        with self.lock_out_names(): super().store_inputs(line_num, source, source_raw)
+
+    @contextlib.contextmanager
+    def lock_out_names(self):
+        shell = self.shell
+        shell.is_storing = True
+        try: yield
+        finally: shell.is_storing = False
+
+
+def fork_shell(main, subshell_id):
+    "A shell that shares everything with `main` but its count, history, values and payloads: magics, hooks, formatters and names are one."
+    sub = type(main).__new__(type(main))
+    private = {"_trait_values", "_trait_notifiers", "_trait_validators", "_cross_validation_lock"}
+    sub.__dict__.update({k: v for k,v in main.__dict__.items() if k not in private})
+    sub._trait_values.update(main._trait_values)
+    sub.subshell_id,sub.execution_count,sub.configurables = subshell_id, 1, list(main.configurables)
+    sub.cell_number,sub.exit_now,sub.last_traceback = 0, False, ()
+    sub.history_manager = SubshellHistory(shell=sub, parent=sub)
+    sub.history_manager.db_cache_size = main.history_manager.db_cache_size
+    sub.displayhook = SubshellHook(parent=sub, shell=sub, cache_size=main.cache_size)
+    sub.display_pub = type(main.display_pub)(parent=sub, shell=sub)
+    sub.payload_manager = type(main.payload_manager)(parent=sub)
+    return sub

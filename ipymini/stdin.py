@@ -20,6 +20,7 @@ class Ask:
         "The first answer that names this question as its parent, or none at all."
         while True:
             parent,value = self.box.get()
+            if value is None: raise KeyboardInterrupt
             if parent in (None, self.mid): return value
 
 
@@ -40,12 +41,18 @@ class Stdin:
         if value == "\x04": raise EOFError
         return value
 
+    def interrupt(self, sub):
+        "Fail the questions that the subshell `sub` waits for with KeyboardInterrupt. Any thread."
+        for a in list(self.asks):
+            if a.scope.sub is sub: a.box.put((None, None))
+
     def answer(self, msg):
-        "Hand an input_reply to the question it names as its parent, or if it names none to the last one."
+        "Hand an input_reply to the question it names as its parent; if it names none, to the last of its subshell."
         value = msg.content.get("value") if isinstance(msg.content, dict) else None
         if msg.type != "input_reply" or not isinstance(value, str): return log.warning("no input_reply with a value; dropped")
         parent = msg.parent_header.get("msg_id") if msg.parent_header.get("msg_type") == "input_request" else None
         asks = list(self.asks)
-        takers = asks[-1:] if parent is None else [a for a in asks if a.mid in (parent, None)]  # who does not know its id yet will see
+        if parent is None: takers = [a for a in asks if a.scope.msg.subshell_id == msg.subshell_id][-1:] or asks[-1:]
+        else: takers = [a for a in asks if a.mid in (parent, None)]  # who does not know its id yet will see
         if not takers: log.warning("nobody waits for this input_reply; dropped")
         for a in takers: a.box.put((parent, value))

@@ -2,38 +2,55 @@
 
 Owns the inbox, the bell, the asyncio loop that lives on between cells, the context that cells share, and what an interrupt does here.
 Must not know: sockets, IPython, what a request means; it hands each message to `serve(msg)`, a coroutine function.
-Threads: `put`, `stop` and `interrupt` may be called from any and from signal handlers, the rest runs on the worker's own.
+Threads: `put`, `claim`, `stop` and `interrupt` may be called from any, `on_signal` from a signal handler, the rest runs on the worker's own.
 Spec: JEP 91 (subshells); messaging, "Kernel interrupt"."""
 
-import asyncio, contextvars, logging, threading
+import asyncio, contextvars, logging, threading, time
 from collections import deque
+from types import SimpleNamespace
 
 from .frames import INTERRUPT, root_code, whose
+from .lane import PATIENCE, raise_in
 from .loops import OURS
+from .scope import current
 
 log = logging.getLogger("ipymini.worker")
 
 
 class Worker:
-    """Serves messages put into its inbox one after the other with `await serve(msg)`, on the thread that calls `run`. Those for which `meanwhile(msg)` are served, without
-    awaiting anything, while a cell awaits."""
+    """Serves messages put into its inbox one after the other with `await serve(msg)`, on the thread that calls `run`. Those for which
+    `meanwhile(msg)` are served, without awaiting anything, while a cell awaits."""
 
     def __init__(self, serve, meanwhile=lambda msg: False):
         self.serve,self.meanwhile,self.inbox = serve, meanwhile, deque()
-        self.context,self.loop,self.task = contextvars.Context(), None, None
+        self.context,self.loop,self.task,self.server = contextvars.Context(), None, None, None
         self.thread,self.stopping,self.bell = None, False, None
-        self.serving,self.served,self.repeated = 0, 0, 0  # the number of the request being served (0: none), of the last one, of the one to interrupt again
+        self.now = SimpleNamespace(number=0, last=0, repeated=0, since=0.0, aside=None)  # the request being served: its number (0: none) and start
+        self.user = UserCode(self)
+
+    # --- inbox: any thread
 
     def put(self, msg):
         "Queue `msg`; any thread."
         self.inbox.append(msg)
         if self.loop is not None: self._ring()
 
+    def claim(self, msg):
+        "Take `msg` out of the inbox; False if somebody else has. Any thread."
+        try: self.inbox.remove(msg)
+        except ValueError: return False
+        return True
+
     def take(self, wanted):
-        "Remove and return the queued messages for which `wanted(msg)`, in order; the others stay. The worker's thread only."
-        msgs = [self.inbox.popleft() for _ in range(len(self.inbox))]  # what is put meanwhile stays behind them
-        self.inbox.extendleft(m for m in reversed(msgs) if not wanted(m))
-        return [m for m in msgs if wanted(m)]
+        "Remove and return the queued messages for which `wanted(msg)`, in order; the others stay."
+        return [m for m in list(self.inbox) if wanted(m) and self.claim(m)]
+
+    def waits(self, msg): return msg in self.inbox
+
+    @property
+    def is_blocked(self): return bool(self.now.number) and self.task is None  # by a cell that does not await
+
+    # --- the worker's thread
 
     @root_code
     def run(self, ready=lambda: None):
@@ -44,62 +61,149 @@ class Worker:
         OURS.add(self.loop)
         self.bell = asyncio.Event()
         self.context.run(ready)
-        server = self.loop.create_task(self._serve(), context=self.context)
-        server.add_done_callback(lambda _: self.loop.stop())
-        while not server.done():
+        self._serve_from_now()
+        while not self.server.done():
             try: self.loop.run_forever()
             except (KeyboardInterrupt, SystemExit): log.info("a task ended with KeyboardInterrupt or SystemExit")
-        server.result()
+        self.server.result()
+
+    def _serve_from_now(self):
+        self.server = self.loop.create_task(self._serve(), context=self.context)
+        self.server.add_done_callback(lambda t: t is self.server and self.loop.stop())
+        self.bell.set()
 
     async def _serve(self):
-        self._ring()
+        me = asyncio.current_task()
         while not self.stopping:
             await self.bell.wait()
             self.bell.clear()
             while self.inbox and not self.stopping:
-                self.serving = self.served = self.served + 1
-                try: await self.serve(self.inbox.popleft())
-                finally: self.serving = 0
+                await self._serve_next()
+                if self.server is not me: return  # what it awaited let others go on: see `unlock`
                 await asyncio.sleep(0)  # the user's tasks have their turn between two cells
+
+    async def _serve_next(self):
+        try: msg = self.inbox.popleft()
+        except IndexError: return  # claimed
+        me,now = self.server, self.now
+        now.number = now.last = now.last + 1
+        now.since = time.monotonic()
+        try: await self.serve(msg)
+        finally:
+            if self.server is me: now.number = 0
+
+    def unlock(self):
+        "Let the next requests be served while the one that calls this awaits. It keeps its context; later ones share a copy."
+        self.context,self.task,self.now.number = self.context.copy(), None, 0
+        self._serve_from_now()
 
     def _ring(self): self.loop.call_soon_threadsafe(self._rung)
 
     def _rung(self):
         self.bell.set()
-        if self.task is not None: self.context.run(self._serve_meanwhile)
+        if self.now.aside: self.now.aside()
+        if self.task is not None: self.context.run(self.serve_meanwhile)
 
-    def _serve_meanwhile(self):
-        "Serve what need not wait for a cell that only awaits."
+    def serve_meanwhile(self):
+        "Serve what need not wait for the cell that runs."
         for msg in self.take(self.meanwhile): drive(self.serve(msg))
 
     async def await_cell(self, coro):
         "Await `coro` as a task of its own, which an interrupt can cancel, in the context that all cells share."
-        self.task = self.loop.create_task(coro, context=self.context)
+        task = self.task = self.loop.create_task(coro, context=self.context)
         self.loop.call_soon(self._rung)  # what came before the cell began to await
-        try: return await self.task
-        finally: self.task = None
+        try: return await task
+        finally:
+            if self.task is task: self.task = None
+
+    async def elsewhere(self, lane, scope, f):
+        "The value of `f()`, called on `lane` for the request `scope`. What comes meanwhile waits for it, but not longer than PATIENCE seconds."
+        future = self.loop.create_future()
+        def work():
+            token = current.set(scope)
+            try: value,error = f(), None
+            except BaseException as e: value,error = None, e  # carried over to who waits
+            finally: current.reset(token)
+            self.loop.call_soon_threadsafe(lambda: future.done() or (future.set_exception(error) if error else future.set_result(value)))
+        server,late = self.server, self.loop.time() + PATIENCE
+        def go_on():
+            if not future.done() and self.server is server: self.unlock()
+        self.now.aside = lambda: self.inbox and self.loop.call_at(late, go_on)
+        self.now.aside()
+        lane.put(work)
+        try: return await future
+        finally:
+            if self.server is server: self.now.aside = None
+
+    # --- stop and interrupt
 
     def stop(self):
         "End `run` after the request that is being served; any thread."
         self.stopping = True
         if self.loop is not None: self._ring()
 
-    def cancel_soon(self):
-        "Cancel the cell that awaits; any thread, and signal handlers."
-        self.loop.call_soon_threadsafe(self._cancel)
+    def cancel_soon(self, everything=False):
+        "Cancel the cell that awaits, or with `everything` all tasks of the loop; any thread, and signal handlers."
+        self.loop.call_soon_threadsafe(self._cancel, everything)
 
-    def _cancel(self):
-        if self.task is not None: self.task.cancel(INTERRUPT)
+    def _cancel(self, everything):
+        tasks = [t for t in asyncio.all_tasks(self.loop) if t is not self.server] if everything else [self.task]
+        for t in tasks:
+            if t is not None: t.cancel(INTERRUPT)
 
     def on_signal(self, frame, again):
         "The interrupt itself, on this worker's thread. KeyboardInterrupt in user code; `again(number)` is called if our own code has to finish first."
-        meant,self.repeated = self.repeated, 0
-        if self.loop is None or meant not in (0, self.serving): return  # repeated, but that request is over
+        now = self.now
+        meant,now.repeated = now.repeated, 0
+        if self.loop is None or meant not in (0, now.number): return  # repeated, but that request is over
         who = whose(frame)
         if who == "user": raise KeyboardInterrupt
         if self.task is not None: self.cancel_soon()
-        elif self.serving and who == "kernel": again(self.serving)
+        elif now.number and who == "kernel": again(now.number)
 
+    def interrupt(self):
+        "Interrupt the request that a subshell serves; idle, nothing happens. From another thread."
+        if not self.now.number: return
+        if self.task is not None: self.cancel_soon()
+        else: self.user.interrupt()
+
+
+class UserCode:
+    "The stretch of a request, as a context manager, in which its thread may be hit by an asynchronous KeyboardInterrupt. Not for the main thread, which has signals."
+
+    def __init__(self, worker): self.worker,self.lock,self.runs,self.nap = worker, threading.Lock(), False, threading.Event()
+
+    @property
+    def is_elsewhere(self): return self.worker.thread is not threading.main_thread()
+
+    def __enter__(self):
+        if not self.is_elsewhere: return
+        self.nap.clear()
+        self.runs = True
+
+    def __exit__(self, *exc):
+        if not self.is_elsewhere: return
+        while True:
+            try:
+                with self.lock:
+                    self.runs = False
+                    raise_in(self.worker.thread, None)  # one that has not arrived yet is too late
+                return
+            except KeyboardInterrupt: continue  # it has arrived here: once only, as `runs` guards the next
+
+    def interrupt(self):
+        with self.lock:
+            if not self.runs: return
+            self.nap.set()
+            raise_in(self.worker.thread, KeyboardInterrupt)
+
+    def naps(self):
+        "Does the thread that calls this run a subshell's cell?"
+        return self.runs and threading.current_thread() is self.worker.thread
+
+    def sleep(self, seconds):
+        "As time.sleep, but an interrupt ends it. The worker's thread."
+        self.nap.wait(seconds)
 
 
 def drive(coro):

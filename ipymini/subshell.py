@@ -1,0 +1,162 @@
+"""Subshell room: one queue of shell requests and what they mean: a worker, a bridge, and their order. The parent subshell is one, too.
+
+Owns the table of shell requests, stop_on_error, and `handle` and `reply`, by which every request of the kernel is answered.
+Must not know: zmq, IPython, which other subshells there are.
+Threads: `put` and `interrupt` any, `serve` the worker's own, `serve_query` the query lane's.
+Spec: messaging, "Messages on the shell (ROUTER/DEALER) channel"; JEP 91."""
+
+import asyncio, logging, os, sys, threading, time
+from datetime import datetime, timezone
+
+from .lane import hide
+from .requests import BadContent, error_content, fields, reply_type
+from .scope import Scope
+from .worker import Worker
+
+log = logging.getLogger("ipymini.subshell")
+QUERIES = {"complete_request", "inspect_request", "is_complete_request", "history_request", "comm_info_request", "kernel_info_request"}
+
+
+class UnknownSubshellError(KeyError):
+    "A request for a subshell that is not there."
+    def __str__(self): return self.args[0]
+
+
+class Subshell:
+    "Serves the shell requests put into it. `port` as of Scope; `common` is a table of handlers that are the same everywhere; `id` None: the parent."
+
+    def __init__(self, port, common, life, elsewhere, id=None, bridge=None):
+        self.port,self.life,self.elsewhere,self.id,self.bridge = port, life, elsewhere, id, bridge
+        self.worker,self.abort_until,self.asked,self.thread = Worker(self.serve, is_comm), 0.0, 0, None
+        self.table = common | dict(execute_request=self.execute, complete_request=self.complete, inspect_request=self.inspect,
+            is_complete_request=self.is_complete, history_request=self.history, comm_info_request=self.comm_info,
+            comm_open=self.comm, comm_msg=self.comm, comm_close=self.comm)
+
+    def put(self, msg): self.worker.put(msg)
+
+    def start_thread(self, bridge_of):
+        "Serve on a thread of its own; `bridge_of(worker)` makes the bridge there. Returns when it is ready; its exception if it cannot be."
+        ready = threading.Event()
+        def start():
+            self.bridge = bridge_of(self.worker)
+            ready.set()
+        def run():
+            try: self.worker.run(start)
+            finally:
+                ready.set()
+                if self.bridge: self.bridge.end()
+        self.thread = threading.Thread(target=run, name=f"subshell-{self.id}", daemon=True)
+        hide(self.thread)
+        self.thread.start()
+        ready.wait()
+
+    def join(self, timeout):
+        "Wait for the end of the subshell's thread; False if it took longer than `timeout` seconds."
+        if self.thread is not None: self.thread.join(timeout)
+        return self.thread is None or not self.thread.is_alive()
+
+    # --- serving
+
+    async def serve(self, msg):
+        "Serve a request. The worker's thread."
+        with Scope(self.port, msg, self) as scope:
+            content = dict(status="aborted") if self.is_aborting(msg) else handle(self.table, scope)
+            if asyncio.iscoroutine(content): content = await finish(scope, content)
+            if self.life.forked: end_child()
+            self.port.drain()
+            stopped = self.stop_queued(scope, content)  # before the reply: a client that has seen it may send what is not to be aborted
+            reply("shell", scope, content)
+        for m in stopped: self.refuse(m, dict(status="aborted"))
+        if self.life.asked is not None: self.life.end_soon()
+
+    def serve_query(self, msg):
+        "Serve a query that has waited behind a cell. On the query lane."
+        with Scope(self.port, msg, self) as scope: reply("shell", scope, handle(self.table | dict(complete_request=self.complete_now), scope))
+
+    def refuse(self, msg, content):
+        "Answer `msg` with `content`, in a bracket of its own. JupyterLab would show an execution_count as that of a cell that has run."
+        with Scope(self.port, msg, self) as scope: reply("shell", scope, content)
+
+    # --- stop_on_error
+
+    def is_aborting(self, msg): return msg.type == "execute_request" and time.monotonic() < self.abort_until
+
+    def stop_queued(self, scope, content):
+        "The executes that had been received when the one of `scope` failed; those of the next IPYMINI_STOP_ON_ERROR_TIMEOUT seconds follow them."
+        if scope.msg.type != "execute_request" or content["status"] != "error" or scope.content.get("stop_on_error") is False: return []
+        self.abort_until = time.monotonic() + float(os.environ.get("IPYMINI_STOP_ON_ERROR_TIMEOUT") or 0)
+        self.port.catch_up()
+        return self.worker.take(lambda m: m.type == "execute_request")
+
+    # --- handlers: (scope, fields of the content) -> content of the reply
+
+    async def execute(self, scope, code, silent, store_history, user_expressions, allow_stdin, stop_on_error):
+        scope.started = datetime.now(timezone.utc).isoformat().replace("+00:00", "Z")
+        if not silent: scope.emit("execute_input", dict(code=code, execution_count=self.bridge.count))
+        content = dict(code=code, silent=silent, store_history=store_history, user_expressions=user_expressions)
+        answer = await self.bridge.execute(content, scope.msg.metadata.get("cellId"), scope.msg.metadata)
+        if self.bridge.shell.exit_now: self.life.asked = False
+        return answer
+
+    async def complete(self, scope, code, cursor_pos):
+        "On the query lane, so that no cell waits for it; what comes behind it waits a moment, for the order's sake."
+        return await self.worker.elsewhere(self.elsewhere, scope, lambda: self.complete_now(scope, code, cursor_pos))
+
+    def complete_now(self, scope, code, cursor_pos):
+        pos = clamp(cursor_pos, code)
+        self.asked = mine = self.asked + 1
+        return self.bridge.complete_within(code, pos, lambda: self.asked != mine)
+
+    def inspect(self, scope, code, cursor_pos, detail_level, omit_sections):
+        return self.bridge.inspect(code, clamp(cursor_pos, code), detail_level, omit_sections)
+
+    def is_complete(self, scope, code): return self.bridge.is_complete(code)
+
+    def history(self, scope, **which): return self.bridge.history(**which)
+
+    def comm_info(self, scope, target_name): return self.bridge.comm_info(target_name)
+
+    def comm(self, scope, **ids): self.bridge.comm(scope.msg)
+
+
+def handle(table, scope):
+    "Content of the reply to the request of `scope`, or a coroutine for it; whatever goes wrong is content too."
+    msg = scope.msg
+    try:
+        scope.content = kw = fields(msg.type, msg.content)
+        if msg.type not in table: raise BadContent(f"{msg.type} is not served on this channel")
+        return table[msg.type](scope, **kw)
+    except BaseException as e: return failure(msg, e)  # the edge of the room: even KeyboardInterrupt is only an answer
+
+
+async def finish(scope, coro):
+    "The content that `coro` comes to."
+    try: return await coro
+    except BaseException as e: return failure(scope.msg, e)
+
+
+def failure(msg, e):
+    "`e` as the content of an error reply to `msg`; what is a bug of ours is logged with its traceback."
+    if not isinstance(e, (BadContent, UnknownSubshellError, KeyboardInterrupt)): log.exception("%s failed", msg.type)
+    return dict(status="error", **error_content(type(e), e))
+
+
+def reply(channel, scope, content):
+    "Answer `scope` if it is a request."
+    kind = reply_type(scope.msg.type)
+    if kind is None: return
+    metadata = None
+    if scope.msg.type == "execute_request": metadata = dict(started=scope.started, dependencies_met=True, engine=scope.port.session, status=content["status"])
+    scope.port.send(channel, kind, content, scope, metadata)
+
+
+def is_comm(msg): return msg.type in ("comm_open", "comm_msg", "comm_close")
+
+
+def clamp(cursor_pos, code): return len(code) if cursor_pos is None else max(0, min(cursor_pos, len(code)))
+
+
+def end_child():
+    "End a forked child that fell off the end of its cell: it is no kernel."
+    for s in (sys.stdout, sys.stderr): s.flush()
+    os._exit(0)
