@@ -5,7 +5,8 @@ Must not know: sockets, what a request means. It asks `scope` for whom a thing i
 Threads: `Stream` methods any; `Fds.drain` any (one at a time); install and uninstall main.
 Spec: messaging, "Streams (stdout, stderr, etc)" and "Messages on the stdin (ROUTER/DEALER) channel"."""
 
-import builtins, codecs, contextlib, fcntl, getpass, io, os, select, subprocess, sys, threading, time
+import bdb, builtins, codecs, contextlib, fcntl, getpass, io, os, select, subprocess, sys, threading, time
+from time import perf_counter
 from time import perf_counter
 
 from . import loops
@@ -259,7 +260,7 @@ def _then_drain(original, drain):
 class Capture:
     "All patches; `install` puts them in place, `uninstall` undoes them."
 
-    def __init__(self): self.fds,self.undo,self.on_fork = Fds(), [], []
+    def __init__(self): self.fds,self.undo,self.on_fork,self.debugger = Fds(), [], [], None
 
     def install(self):
         "Patch the interpreter; `fds` is installed on its own, before. Main thread, once."
@@ -275,6 +276,7 @@ class Capture:
             (threading.Thread, "start", _thread_start(threading.Thread.start), "a thread belongs to the request that starts it"),
             (threading.Thread, "_bootstrap_inner", _thread_bootstrap(threading.Thread._bootstrap_inner), "and prints there: the first thing it runs"),
             (ThreadPoolExecutor, "submit", _executor_submit(ThreadPoolExecutor.submit), "a job belongs to the request that submits it"),
+            (bdb.Bdb, "set_trace", self._set_trace(bdb.Bdb.set_trace), "with a debug client attached, breakpoint() and pdb stop there"),
             (os, "system", _then_drain(os.system, drain), "what the child wrote comes before what the cell prints next"),
             (os, "waitpid", _then_drain(os.waitpid, drain), "the same"),
             (Popen, "_handle_exitstatus", _then_drain(Popen._handle_exitstatus, drain), "the same; subprocess calls it when a child is reaped"),
@@ -283,6 +285,12 @@ class Capture:
         for owner,name,new,_ in table:
             self.undo.append((owner, name, getattr(owner, name)))
             setattr(owner, name, new)
+
+    def _set_trace(self, original):
+        def set_trace(pdb, frame=None):
+            frame = frame or sys._getframe(1)
+            if not (self.debugger and self.debugger.stop_at(frame)): original(pdb, frame)
+        return set_trace
 
     def uninstall(self):
         for owner,name,old in reversed(self.undo): setattr(owner, name, old)

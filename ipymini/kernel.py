@@ -32,12 +32,12 @@ class Kernel:
         self.channels,self.capture,self.life = Channels(info, codec, self.route), Capture(), Life(self.end_soon)
         self.argv,self.connection_file = argv, connection_file
         self.stdin = Stdin(self.channels.send)
-        self.port = Port(self.channels.send, self.channels.write, self.stdin.ask, self.drain, self.channels.catch_up, codec.session)
+        self.port = Port(self.channels.send, self.channels.write, self.stdin.ask, self.drain, self.channels.catch_up, self.channels.codec.session)
         Scope.nobody = Scope(self.port)
         self.control = dict(kernel_info_request=self.kernel_info, connect_request=self.connect, interrupt_request=self.interrupt_request,
             shutdown_request=self.shutdown)
         query = Lane("query", lambda f: f())
-        self.lanes = dict(query=query, overtaking=Overtaking(), debug=Lane("debug", self.serve_debug), control=Lane("control", self.serve_control))
+        self.lanes = dict(query=query, overtaking=Overtaking(), debug=Lane("debug", self.serve_debug, ready=False), control=Lane("control", self.serve_control))
         self.main = Subshell(self.port, self.control, self.life, query)
         self.subs = {None: self.main}
         self.interrupted = 0, 0.0  # (number of the main request, when) of the last interrupt
@@ -74,6 +74,7 @@ class Kernel:
         bridge = Bridge(self.main.worker, KernelFacade(self))
         bridge.start(self.argv, self.connection_file)
         self.main.bridge = bridge
+        self.channels.call(self.lanes["debug"].open)
 
     def forked(self):
         "In a forked child: it is no kernel, and signals mean to it what they mean to any process."
@@ -108,9 +109,17 @@ class Kernel:
         else: signal.raise_signal(signal.SIGINT)
 
     def on_sigint(self, signum, frame):
-        worker = self.main.worker
+        worker,debugger = self.main.worker, self.capture.debugger
+        place = debugger and debugger.place(frame)
+        if place: self.channels.call(self.run_on)
+        if place == "wait": return
         if not worker.now.repeated: self.channels.call(lambda: self.spread(worker.now.number))
         worker.on_signal(frame, again=self.interrupt_again)
+
+    def run_on(self):
+        "Interrupt what the debugger has stopped: it runs on, into the KeyboardInterrupt."
+        self.capture.debugger.resume()
+        self.signal_main()
 
     def interrupt_again(self, number):
         "Interrupt main's request `number` once more, when kernel code has had a moment to finish. From the signal handler."
@@ -207,7 +216,12 @@ class Kernel:
         "Serve a debug_request, which may wait for debugpy. On the debug lane."
         with Scope(self.port, msg) as scope: reply("control", scope, handle(dict(debug_request=self.debug_request), scope))
 
-    def debug_request(self, scope, **request): raise BadContent("this kernel has no debugger yet")
+    def debug_request(self, scope, **request):
+        from .debugger import Debugger
+        if self.capture.debugger is None:
+            self.capture.debugger = Debugger(self.main.bridge.shell, self.channels.send)
+            self.life.before_cell = self.capture.debugger.sync
+        return self.capture.debugger.request(scope, **request)
 
     # --- control requests
 

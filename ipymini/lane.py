@@ -12,14 +12,21 @@ PATIENCE = 0.05  # seconds that a query waits behind a cell before somebody else
 
 
 class Lane:
-    "Calls `serve(item)` for each item put, in order, on a thread of its own called `name`."
+    "Calls `serve(item)` for each item put, in order, on a thread of its own called `name`; if it is not `ready`, from `open` on."
 
-    def __init__(self, name, serve): self.name,self.serve,self.queue,self.thread = name, serve, queue.SimpleQueue(), None
+    def __init__(self, name, serve, ready=True):
+        self.name,self.serve,self.ready = name, serve, ready
+        self.queue,self.thread = queue.SimpleQueue(), None
 
     def put(self, item):
         "Queue `item`; any thread."
         self.queue.put(item)
-        if self.thread is None: self._start()
+        if self.thread is None and self.ready: self._start()
+
+    def open(self):
+        "Be ready."
+        self.ready = True
+        if self.thread is None and not self.queue.empty(): self._start()
 
     def _start(self):
         self.thread = thread = threading.Thread(target=self._run, name=self.name, daemon=True)

@@ -93,6 +93,7 @@ class Subshell:
     async def execute(self, scope, code, silent, store_history, user_expressions, allow_stdin, stop_on_error):
         scope.started = datetime.now(timezone.utc).isoformat().replace("+00:00", "Z")
         if not silent: scope.emit("execute_input", dict(code=code, execution_count=self.bridge.count))
+        self.life.before_cell()
         content = dict(code=code, silent=silent, store_history=store_history, user_expressions=user_expressions)
         answer = await self.bridge.execute(content, scope.msg.metadata.get("cellId"), scope.msg.metadata)
         if self.bridge.shell.exit_now: self.life.asked = False

@@ -101,7 +101,7 @@ class FakeBridge:
         if code: current.get().write("stdout", code)
         return base
 
-    def complete(self, code, cursor_pos): return dict(status="ok", matches=[code], cursor_start=0, cursor_end=cursor_pos, metadata={})
+    def complete_within(self, code, cursor_pos, is_moot): return dict(status="ok", matches=[code], cursor_start=0, cursor_end=cursor_pos, metadata={})
 
     def inspect(self, code, cursor_pos, detail_level, omit_sections): return dict(status="ok", found=False, data={}, metadata={})
 
@@ -134,7 +134,10 @@ class FakeKernel(Kernel):
         self.bridge = FakeBridge(self.out, boom=boom, **words)
         self.life.deadline = lambda seconds, before: self.deadlines.append((seconds, before))
 
-    def interrupt(self): self.interrupts += 1
+    bridge = property(lambda self: self.main.bridge, lambda self, bridge: setattr(self.main, "bridge", bridge))
+    worker = property(lambda self: self.main.worker, lambda self, worker: setattr(self.main, "worker", worker))
+
+    def signal_main(self): self.interrupts += 1
 
     def drain(self):
         while self.pipe: (Scope.latest or Scope.nobody).write("stdout", self.pipe.pop(0))
@@ -142,7 +145,7 @@ class FakeKernel(Kernel):
     def serve_all(self, *msgs, channel="shell"):
         "Receive `msgs` on `channel`, serve until nothing is queued; what was sent."
         for m in msgs: self.route(channel, m)
-        serve = self.serve
+        serve = self.main.serve
 
         async def serve_one(msg):
             await serve(msg)

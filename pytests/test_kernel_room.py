@@ -4,6 +4,7 @@ import asyncio
 import pytest
 
 from fakes import FakeChannels, FakeKernel, execute, request
+from ipymini.subshell import handle
 from ipymini.scope import Scope, current
 
 
@@ -131,7 +132,7 @@ class Mad(Exception):
 def test_handler_bug(k, caplog, e):
     "Logged with its traceback, answered, idle; the next request is served. An interrupt is no bug."
     def complete(*args): raise e
-    k.bridge.complete = complete
+    k.bridge.complete_within = complete
     out = k.serve_all(request("complete_request", "a", code=""), request("is_complete_request", "b", code=""))
     assert out.lines() == failed("a", "complete", type(e).__name__) + ["b busy", "b is_complete_reply complete", "b idle"]
     logged = [r for r in caplog.records if r.exc_info and "complete_request" in r.getMessage()]
@@ -153,7 +154,7 @@ def test_comms(k, caplog):
     assert not caplog.records
     def fail(msg): raise RuntimeError("bug")
     k.bridge.comm = fail
-    k.handle("shell", Scope(k.port, good[1]))
+    handle(k.main.table, Scope(k.port, good[1]))
     assert "comm_msg failed" in caplog.text and "RuntimeError: bug" in caplog.text
 
 
@@ -197,7 +198,7 @@ def test_abort_only_what_came_before_the_reply(k):
 
     k.channels.send = send_then_receive
     k.channels.gaps.append(lambda: k.route("shell", execute("x", "a")))
-    k.port = k.port._replace(send=send_then_receive)
+    k.main.port = k.main.port._replace(send=send_then_receive)
     assert k.serve_all(execute("boom", "e")).lines() == BOOM + aborted("a") + ok("b", text="y")
 
 
@@ -205,7 +206,7 @@ def test_each_error_aborts_its_own(k):
     "An abort lasts no longer than what was queued: the kernel serves on, and aborts again at the next error."
     out = k.serve_all(execute("boom", "e"), execute("x", "a"), request("comm_msg", "m", comm_id="c"))
     del out[:]
-    k.worker = type(k.worker)(k.serve)  # the first has ended
+    k.worker = type(k.worker)(k.main.serve)  # the first has ended
     assert k.serve_all(execute("x", "a"), execute("boom", "e"), execute("y", "b")).lines() == ok("a", text="x") + BOOM + aborted("b")
 
 

@@ -12,12 +12,13 @@ package = house.name
 plan = """
 __main__
 kernel
-life
+subshell life
 bridge debugger worker channels
 config
 shell
 capture comms dap compat magics eventloops kernelspec
-info stdin lane loops
+info stdin budget loops
+lane
 cells frames requests scope wire"""
 level = {room: n for n,rooms in enumerate(plan.split("\n")) for room in rooms.split()}
 

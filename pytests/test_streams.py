@@ -172,7 +172,7 @@ def test_fork_pool(kernel):
 
 def test_forked_child_obeys_signals(kernel):
     "A child is no kernel: SIGTERM ends it (Pool.terminate waits for that), and SIGINT is a KeyboardInterrupt."
-    code = "import os, signal, time\nr, w = os.pipe()\nif not (pid := os.fork()):\n    os.write(w, b'.')\n    try: time.sleep(30)\n    except KeyboardInterrupt: os._exit(7)\n" \
+    code = "import os, signal, time\nr, w = os.pipe()\nif not (pid := os.fork()):\n    try:\n        os.write(w, b'.')\n        time.sleep(30)\n    except KeyboardInterrupt: os._exit(7)\n" \
         "os.read(r, 1)\nos.kill(pid, signal.{})\nos.waitpid(pid, 0)[1]"
     assert kernel.execute(code.format("SIGTERM")).ok().result == "15"
     assert kernel.execute(code.format("SIGINT")).ok().result == str(7 << 8)
