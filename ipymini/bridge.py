@@ -5,16 +5,17 @@ Must not know: sockets, message headers, status, who asks. A user's error is dat
 Threads: the worker's that owns it.
 Spec: messaging, "Messages on the shell (ROUTER/DEALER) channel"."""
 
-import asyncio, logging, os, sys
+import asyncio, logging, os, sys, warnings
 
 from IPython.core.async_helpers import _asyncio_runner
-from IPython.core.completer import provisionalcompleter, rectify_completions
+from IPython.core.completer import ProvisionalCompleterWarning, rectify_completions
 from IPython.utils.tokenutil import token_at_cursor
 
 from . import comms
 from .config import IPKernelApp
 from .requests import error_content
 from .budget import within
+from .scope import Scope, here
 from .shell import ZMQInteractiveShell, fork_shell
 from .frames import INTERRUPT, cell_code
 
@@ -22,6 +23,13 @@ log = logging.getLogger("ipymini.bridge")
 FLAGS = dict(IPYMINI_USE_JEDI=True, IPYMINI_EXPERIMENTAL_COMPLETIONS=True)
 BUDGET = 0.5         # seconds that a completion may take
 HISTORY_DELAY = 1.0  # seconds after which inputs reach the history database, many at a time
+
+
+def allow_provisional():
+    """Let IPython's completion API be used. Its own context manager puts all warning filters back when it ends: what a cell on another thread
+    has set meanwhile would be lost, and what one puts back would turn this into an error."""
+    ours = "ignore", None, ProvisionalCompleterWarning, None, 0
+    if warnings.filters[:1] != [ours]: warnings.filterwarnings("ignore", category=ProvisionalCompleterWarning)
 
 
 def flag(name):
@@ -62,11 +70,11 @@ class Bridge:
 
     async def execute(self, content, cell_id=None, cell_meta=None):
         "Content of the execute_reply to `content`. The worker's thread."
-        shell = self.shell
+        shell,scope = self.shell, here() or Scope.nobody
         code,silent = content["code"], content.get("silent", False)
         store = content.get("store_history", not silent) and not silent
-        shell.last_traceback,shell.exit_now = (), False
-        shell.cell_number = shell.execution_count - silent
+        shell.exit_now = False
+        scope.number = shell.execution_count - silent
         shell.payload_manager.clear_payload()
         try:
             with self.worker.user: result = await self._run(code, dict(store_history=store, silent=silent, cell_id=cell_id, cell_meta=cell_meta))
@@ -75,24 +83,24 @@ class Bridge:
         if store: self._save_soon()
         err = result.error_before_exec or result.error_in_exec
         if isinstance(err, asyncio.CancelledError) and err.args == (INTERRUPT,): err = KeyboardInterrupt()
-        if err is not None: return self._reply(error_content(type(err), err, shell.last_traceback))
+        if err is not None: return self._reply(error_content(type(err), err, scope.traceback))
         return self._reply(dict(status="ok"), self._expressions(content.get("user_expressions") or {}))
 
     def _interrupted(self):
         "The reply to a cell that was interrupted in IPython's code, before or after the user's."
         self.shell.showtraceback((KeyboardInterrupt, KeyboardInterrupt(), None))
-        return self._reply(error_content(KeyboardInterrupt, "", self.shell.last_traceback))
+        return self._reply(error_content(KeyboardInterrupt, "", here().traceback))
 
     def _failed(self, e):
         "The reply to a cell at which IPython itself, or something a library put into it, failed."
         self.shell.showtraceback()
-        return self._reply(error_content(type(e), e, self.shell.last_traceback))
+        return self._reply(error_content(type(e), e, here().traceback))
 
     def _reply(self, content, user_expressions=None):
         shell = self.shell
         payload = shell.payload_manager.read_payload()
         shell.payload_manager.clear_payload()
-        return dict(status="error") | content | dict(execution_count=shell.cell_number, user_expressions=user_expressions or {}, payload=payload)
+        return dict(status="error") | content | dict(execution_count=here().number, user_expressions=user_expressions or {}, payload=payload)
 
     async def _run(self, code, flags):
         "IPython's ExecutionResult of `code`: straight through if it awaits nothing, else as a task of the worker's loop."
@@ -144,7 +152,8 @@ class Bridge:
     def complete(self, code, cursor_pos):
         "Content of a complete_reply; positions in Unicode characters."
         if not flag("IPYMINI_EXPERIMENTAL_COMPLETIONS"): return self._complete_plain(code, cursor_pos)
-        with provisionalcompleter(): found = list(rectify_completions(code, self.shell.Completer.completions(code, cursor_pos)))
+        allow_provisional()
+        found = list(rectify_completions(code, self.shell.Completer.completions(code, cursor_pos)))
         start,end = (found[0].start, found[0].end) if found else (cursor_pos, cursor_pos)
         types = [dict(start=c.start, end=c.end, text=c.text, type=c.type, signature=c.signature) for c in found]  # JupyterLab reads these
         return dict(status="ok", matches=[c.text for c in found], cursor_start=start, cursor_end=end, metadata=dict(_jupyter_types_experimental=types))

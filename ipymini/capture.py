@@ -10,7 +10,7 @@ from time import perf_counter
 from time import perf_counter
 
 from . import loops
-from .frames import wait_code
+from .frames import PENDING, raise_pending, wait_code
 from .scope import Scope, current, here
 
 READ = 1 << 16       # bytes
@@ -56,7 +56,9 @@ class Stream(io.TextIOBase):
 
     @wait_code
     def flush(self):
-        if not self._in_child: return self._fds.drain()
+        if not self._in_child:
+            self._fds.drain()
+            return raise_pending() if PENDING else None
         line,self._line = self._line, ""
         self._write_fd(line)
 
@@ -95,6 +97,7 @@ def _writer(name, fds):
         last = now
         to = current.get() or Scope.latest or Scope.nobody
         to.port.write((to, name, s))
+        if PENDING: raise_pending()
         return len(s)
     return write
 
@@ -119,6 +122,36 @@ class _Bytes(io.BufferedIOBase):
     def name(self): return self._stream.name
     @property
     def mode(self): return "wb"
+
+
+class Keyboard(io.TextIOBase):
+    "sys.stdin: each line is asked of the client's user. The end of the file is a line that is Ctrl-D alone."
+    name,mode,encoding,errors,newlines = "<stdin>", "r", "utf-8", "strict", None
+
+    def readline(self, size=-1, /):
+        "The next line with its end, empty at the end of the file. StdinNotImplementedError where no input is allowed."
+        if size == 0: return ""
+        line,self._rest = getattr(self, "_rest", "") or self._ask(), ""
+        if 0 < size < len(line): line,self._rest = line[:size], line[size:]
+        return line
+
+    def _ask(self):
+        try: return ask() + "\n"
+        except EOFError: return ""
+
+    def read(self, size=-1, /):
+        "Characters up to the end of the file; `size` of them at most, if that is not negative."
+        text = ""
+        while size < 0 or len(text) < size:
+            line = self.readline(size - len(text) if size >= 0 else -1)
+            if not line: break
+            text += line
+        return text
+
+    def fileno(self): return 0
+    def isatty(self): return False
+    def readable(self): return True
+    def writable(self): return False
 
 
 class Fds:
@@ -271,7 +304,8 @@ class Capture:
         table = [  # where, name, what, why
             (sys, "stdout", out, "prints go to the client"),
             (sys, "stderr", err, "as do errors and warnings"),
-            (builtins, "input", input, "the client is the keyboard"),
+            (sys, "stdin", Keyboard(), "the client is the keyboard"),
+            (builtins, "input", input, "the same, with a prompt"),
             (getpass, "getpass", _getpass, "the same, unseen"),
             (threading.Thread, "start", _thread_start(threading.Thread.start), "a thread belongs to the request that starts it"),
             (threading.Thread, "_bootstrap_inner", _thread_bootstrap(threading.Thread._bootstrap_inner), "and prints there: the first thing it runs"),

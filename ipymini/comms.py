@@ -10,7 +10,7 @@ import logging, traceback
 import comm
 from comm.base_comm import BaseComm, CommManager
 
-from .frames import wait_code
+from .frames import PENDING, raise_pending, wait_code
 from .scope import Scope, here
 
 
@@ -24,6 +24,7 @@ class Comm(BaseComm):
     def publish_msg(self, msg_type, data=None, metadata=None, buffers=None, **keys):
         content = dict(data={} if data is None else data, comm_id=self.comm_id, **keys)
         (here() or Scope.nobody).emit(msg_type, content, metadata, buffers)
+        if PENDING: raise_pending()
 
 
 class Manager(CommManager):

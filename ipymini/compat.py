@@ -6,6 +6,8 @@ Threads: any.
 Spec: none; ipywidgets (get_parent, session.send), ipyparallel (session.send, iopub_socket), dask (that there is a kernel),
 older notebooks (comm_manager, _parent_header, shell)."""
 
+import contextlib
+
 from . import comms
 from .info import kernel_info, language_info
 from .scope import Scope, here
@@ -57,6 +59,12 @@ class KernelFacade:
     def send_response(self, stream, msg_or_type, content=None, ident=None, buffers=None, track=False, header=None, metadata=None, channel=None):
         "Publish on iopub for the current request."
         return self.session.send(stream, msg_or_type, content, buffers=buffers, metadata=metadata)
+
+    @contextlib.contextmanager
+    def processing_events(self):
+        "Inside, comm messages are served as they arrive, on the main thread, also while a cell computes. Gives a function that serves them now."
+        worker = self._kernel.main.worker
+        with worker.attentive(): yield worker.serve_meanwhile
 
     def do_one_iteration(self):
         "Serve the comm messages that have arrived; for cells that compute for long. The cell's own thread."

@@ -1,14 +1,15 @@
 """Frames room: whose code is interrupted, as the stack tells.
 
-Owns the marks on functions of ours that run or wait for user code, and `whose`, which reads them.
+Owns the marks on functions of ours that run or wait for user code, `whose`, which reads them, and the interrupt that waits for our code to end.
 Must not know: signals, threads, other rooms.
 Threads: any; `whose` is called from signal handlers and takes no lock.
 Spec: messaging, "Kernel interrupt"."""
 
-import os
+import os, threading
 
 HERE = os.path.dirname(os.path.abspath(__file__)) + os.sep
 CELLS,WAITS,ROOTS = set(), set(), set()  # code objects of functions of ours
+PENDING = []                             # the thread (its ident) that is to be interrupted as soon as it leaves our code, if any
 INTERRUPT = "interrupted by the user"    # the message of the CancelledError that an interrupt puts into an awaiting cell
 
 
@@ -28,6 +29,13 @@ def root_code(f):
     "Mark `f` as the function that runs an event loop: what runs above it is the loop, or the user's tasks."
     ROOTS.add(f.__code__)
     return f
+
+
+def raise_pending():
+    "KeyboardInterrupt, if this thread was interrupted while it ran the function of ours that calls this as its last act."
+    if PENDING[:1] != [threading.get_ident()]: return
+    PENDING.clear()
+    raise KeyboardInterrupt
 
 
 def whose(frame):

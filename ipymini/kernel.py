@@ -9,13 +9,15 @@ import contextlib, logging, os, signal, time, uuid
 
 from .capture import Capture
 from .channels import Channels
+from .detours import MAGIC, Detours
+from .frames import PENDING
 from .info import kernel_info
 from .lane import Lane, Overtaking
 from .life import Life, leave, parent_fd, signal_children, watch_by_hand
 from .requests import BadContent
 from .scope import Port, Scope
 from .stdin import Stdin
-from .subshell import QUERIES, Subshell, UnknownSubshellError, failure, handle, is_comm, reply
+from .subshells import QUERIES, Subshell, UnknownSubshellError, failure, handle, is_comm, reply
 from .wire import PORTS, Codec
 
 log = logging.getLogger("ipymini.kernel")
@@ -30,7 +32,7 @@ class Kernel:
     def __init__(self, info, argv=(), connection_file=""):
         codec = Codec(info["key"], info["signature_scheme"])
         self.channels,self.capture,self.life = Channels(info, codec, self.route), Capture(), Life(self.end_soon)
-        self.argv,self.connection_file = argv, connection_file
+        self.args = argv, connection_file
         self.stdin = Stdin(self.channels.send)
         self.port = Port(self.channels.send, self.channels.write, self.stdin.ask, self.drain, self.channels.catch_up, self.channels.codec.session)
         Scope.nobody = Scope(self.port)
@@ -40,6 +42,8 @@ class Kernel:
         self.lanes = dict(query=query, overtaking=Overtaking(), debug=Lane("debug", self.serve_debug, ready=False), control=Lane("control", self.serve_control))
         self.main = Subshell(self.port, self.control, self.life, query)
         self.subs = {None: self.main}
+        self.detours = Detours(self.make_subshell, self.end_when_done)
+        self.life.detour,self.life.cell_ended = self.detours.open, self.detours.close
         self.interrupted = 0, 0.0  # (number of the main request, when) of the last interrupt
 
     # --- life
@@ -72,7 +76,7 @@ class Kernel:
         self.capture.on_fork.append(self.forked)
         self.capture.install()
         bridge = Bridge(self.main.worker, KernelFacade(self))
-        bridge.start(self.argv, self.connection_file)
+        bridge.start(*self.args)
         self.main.bridge = bridge
         self.channels.call(self.lanes["debug"].open)
 
@@ -126,7 +130,8 @@ class Kernel:
         self.channels.call(lambda: self.repeat(number))
 
     def repeat(self, number):
-        time.sleep(0.001)  # kernel code runs for microseconds; no event tells when the main thread has left it
+        time.sleep(0.001)  # kernel code runs for microseconds; most of it raises what is pending when it ends, and not all of it can
+        if not PENDING: return
         self.main.worker.now.repeated = number
         self.signal_main()
 
@@ -168,6 +173,9 @@ class Kernel:
         else: self.route_shell(sub, msg)
 
     def route_shell(self, sub, msg):
+        if msg.type == "execute_request" and sub is self.main:
+            if is_alone(msg): return self.lanes["control"].put(msg)
+            sub = self.detours.take(msg) or sub
         sub.put(msg)
         if msg.type in QUERIES and (sub.worker.now.number or len(sub.worker.inbox) > 1):
             self.lanes["overtaking"].watch(sub.worker, msg, lambda m: self.lanes["query"].put(lambda: sub.serve_query(m)))
@@ -189,17 +197,22 @@ class Kernel:
     # --- lanes
 
     def serve_control(self, msg):
-        "Serve what makes, ends and lists subshells. On the control lane."
+        "Serve what makes, ends and lists subshells, and cells that want one of their own. On the control lane."
+        if msg.type == "execute_request": return self.detours.run_alone(msg)
         table = dict(create_subshell_request=self.create_subshell, delete_subshell_request=self.delete_subshell, list_subshell_request=self.list_subshell)
         with Scope(self.port, msg) as scope: reply("control", scope, handle(table, scope))
 
     def create_subshell(self, scope):
-        main = self.main
-        if main.bridge is None: raise BadContent("the kernel is still starting")
+        if self.main.bridge is None: raise BadContent("the kernel is still starting")
+        return dict(status="ok", subshell_id=self.make_subshell().id)
+
+    def make_subshell(self):
         sub = Subshell(self.port, self.control, self.life, self.lanes["query"], str(uuid.uuid4()))
-        sub.start_thread(lambda worker: main.bridge.for_subshell(worker, sub.id))
+        sub.start_thread(lambda worker: self.main.bridge.for_subshell(worker, sub.id))
         self.subs[sub.id] = sub
-        return dict(status="ok", subshell_id=sub.id)
+        return sub
+
+    def end_when_done(self, sub): sub.close(lambda: self.subs.pop(sub.id, None))
 
     def delete_subshell(self, scope, subshell_id):
         "Its thread ends when it can; what it was serving is interrupted, what was queued is refused."
@@ -234,6 +247,9 @@ class Kernel:
         scope.emit("shutdown_reply", content)  # other clients learn it here
         self.life.asked = restart
         return content
+
+
+def is_alone(msg): return isinstance(msg.content, dict) and str(msg.content.get("code", "")).lstrip().startswith(MAGIC)
 
 
 def run_kernel(info, argv=(), connection_file="", ready=lambda: None, made=False):

@@ -14,7 +14,7 @@ class Life:
     "How the kernel's life stands, and what happens to all subshells: `asked` to end (False, or True for a restart), `stopping`, `restart`, `orphan`, `forked` in a child that is no kernel."
 
     def __init__(self, end_soon=lambda: None):
-        self.end_soon,self.before_cell = end_soon, lambda: None
+        self.end_soon,self.before_cell,self.detour,self.cell_ended = end_soon, lambda: None, lambda scope: None, lambda scope: None
         self.asked,self.stopping,self.restart = None, False, False
         self.orphan = self.forked = False
 

@@ -1,6 +1,6 @@
 """Magics room: the magics that a kernel brings itself, beside IPython's.
 
-Owns %subshell, %connect_info, %qtconsole, %edit, %less, %more, %man, %clear, %autosave.
+Owns %%background and %%subshell, and %subshell, %connect_info, %qtconsole, %edit, %less, %more, %man, %clear, %autosave.
 Must not know: sockets, requests.
 Threads: the worker's that runs the cell.
 Spec: IPython's documentation, "Built-in magic commands"; messaging, "Payloads (DEPRECATED)"."""
@@ -14,6 +14,13 @@ from IPython.core.magics.code import CodeMagics, InteractivelyDefined, MacroToEd
 from IPython.display import Javascript, display
 
 from .scope import here
+
+
+def cell_modes(lines):
+    "Input transformer for %%background and %%subshell, which are more than magics: they say where and beside what a cell runs."
+    first = {"%%background": "await __import__('ipymini').background()\n", "%%subshell": "\n"}
+    head = lines[0].strip() if lines else None
+    return [first[head], *lines[1:]] if head in first else lines
 
 
 @magics_class

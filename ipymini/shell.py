@@ -23,7 +23,7 @@ from .cells import cell_file
 from .requests import error_content
 from .scope import Scope, current, here
 from .wire import Msg
-from .frames import HERE, INTERRUPT, wait_code
+from .frames import HERE, INTERRUPT, PENDING, raise_pending, wait_code
 
 
 def out(): return here() or Scope.nobody
@@ -50,6 +50,7 @@ class Hooks:
             msg = hook(msg)
             if msg is None: return
         out().emit(msg_type, msg["content"])
+        if PENDING: raise_pending()
 
 
 class ZMQDisplayHook(Hooks, DisplayHook):
@@ -58,7 +59,9 @@ class ZMQDisplayHook(Hooks, DisplayHook):
     @property
     def prompt_count(self):
         "The number of the cell that runs, also if it is not stored: IPython alone would give its value to the cell before."
-        return max(self.shell.cell_number, self.shell.execution_count - 1)
+        scope,last = here(), self.shell.execution_count - 1
+        if scope is None: return last
+        return scope.number if scope.is_unlocked else max(scope.number, last)  # more than its number, if it runs cells itself
 
     def write_output_prompt(self): return  # the client draws the prompt
 
@@ -101,7 +104,7 @@ class ZMQInteractiveShell(InteractiveShell):
     displayhook_class = Type(ZMQDisplayHook)
     display_pub_class = Type(ZMQDisplayPublisher)
     kernel = Any(help="What libraries know as the kernel: see compat.py.")
-    cell_number,keepkernel_on_exit,exit_now,last_traceback = 0, None, False, ()
+    keepkernel_on_exit,exit_now = None, False
     subshell_id,is_storing = None, False
 
     def push(self, variables, interactive=True):
@@ -184,13 +187,14 @@ class ZMQInteractiveShell(InteractiveShell):
 
     def _showtraceback(self, etype, evalue, stb):
         content = error_content(etype, evalue, stb)
-        self.last_traceback = content["traceback"]
+        out().traceback = content["traceback"]
         self.displayhook.emit("error", content)
 
     def init_magics(self):
         super().init_magics()
-        from .magics import KernelMagics
+        from .magics import KernelMagics, cell_modes
         self.register_magics(KernelMagics)
+        self.input_transformers_cleanup.append(cell_modes)
 
 
 def scope_for(parent):
@@ -271,7 +275,7 @@ def fork_shell(main, subshell_id):
     sub.__dict__.update({k: v for k,v in main.__dict__.items() if k not in private})
     sub._trait_values.update(main._trait_values)
     sub.subshell_id,sub.execution_count,sub.configurables = subshell_id, 1, list(main.configurables)
-    sub.cell_number,sub.exit_now,sub.last_traceback = 0, False, ()
+    sub.exit_now = False
     sub.history_manager = SubshellHistory(shell=sub, parent=sub)
     sub.history_manager.db_cache_size = main.history_manager.db_cache_size
     sub.displayhook = SubshellHook(parent=sub, shell=sub, cache_size=main.cache_size)

@@ -5,11 +5,11 @@ Must not know: sockets, IPython, what a request means; it hands each message to 
 Threads: `put`, `claim`, `stop` and `interrupt` may be called from any, `on_signal` from a signal handler, the rest runs on the worker's own.
 Spec: JEP 91 (subshells); messaging, "Kernel interrupt"."""
 
-import asyncio, contextvars, logging, threading, time
+import asyncio, contextlib, contextvars, logging, signal, threading, time
 from collections import deque
 from types import SimpleNamespace
 
-from .frames import INTERRUPT, root_code, whose
+from .frames import INTERRUPT, PENDING, root_code, whose
 from .lane import PATIENCE, raise_in
 from .loops import OURS
 from .scope import current
@@ -25,7 +25,7 @@ class Worker:
         self.serve,self.meanwhile,self.inbox = serve, meanwhile, deque()
         self.context,self.loop,self.task,self.server = contextvars.Context(), None, None, None
         self.thread,self.stopping,self.bell = None, False, None
-        self.now = SimpleNamespace(number=0, last=0, repeated=0, since=0.0, aside=None)  # the request being served: its number (0: none) and start
+        self.now = SimpleNamespace(number=0, last=0, repeated=0, since=0.0, aside=None, closing=None, wake=None)  # the request being served: its number (0: none) and start
         self.user = UserCode(self)
 
     # --- inbox: any thread
@@ -34,6 +34,7 @@ class Worker:
         "Queue `msg`; any thread."
         self.inbox.append(msg)
         if self.loop is not None: self._ring()
+        if self.now.wake: self.now.wake()
 
     def claim(self, msg):
         "Take `msg` out of the inbox; False if somebody else has. Any thread."
@@ -81,6 +82,7 @@ class Worker:
                 await self._serve_next()
                 if self.server is not me: return  # what it awaited let others go on: see `unlock`
                 await asyncio.sleep(0)  # the user's tasks have their turn between two cells
+            if self.now.closing: self._close()
 
     async def _serve_next(self):
         try: msg = self.inbox.popleft()
@@ -88,13 +90,15 @@ class Worker:
         me,now = self.server, self.now
         now.number = now.last = now.last + 1
         now.since = time.monotonic()
+        if self.thread is threading.main_thread(): PENDING.clear()
         try: await self.serve(msg)
         finally:
             if self.server is me: now.number = 0
 
     def unlock(self):
-        "Let the next requests be served while the one that calls this awaits. It keeps its context; later ones share a copy."
+        "Let the next requests be served while the one that calls this awaits. It keeps its context; later ones share a copy. The worker's thread."
         self.context,self.task,self.now.number = self.context.copy(), None, 0
+        self.context.run(current.set, None)
         self._serve_from_now()
 
     def _ring(self): self.loop.call_soon_threadsafe(self._rung)
@@ -107,6 +111,21 @@ class Worker:
     def serve_meanwhile(self):
         "Serve what need not wait for the cell that runs."
         for msg in self.take(self.meanwhile): drive(self.serve(msg))
+
+    @contextlib.contextmanager
+    def attentive(self):
+        "Inside, on the main thread: what comes and need not wait for the cell is served at once, between two of its bytecodes, by means of a signal."
+        def on_signal(signum, frame):
+            if whose(frame) == "user": self.serve_meanwhile()
+            elif any(map(self.meanwhile, list(self.inbox))): self.loop.call_soon_threadsafe(self._rung)
+        before = signal.signal(signal.SIGURG, on_signal)
+        self.now.wake = lambda: signal.pthread_kill(self.thread.ident, signal.SIGURG)
+        try:
+            self.serve_meanwhile()
+            yield
+        finally:
+            self.now.wake = None
+            signal.signal(signal.SIGURG, before)
 
     async def await_cell(self, coro):
         "Await `coro` as a task of its own, which an interrupt can cancel, in the context that all cells share."
@@ -137,6 +156,15 @@ class Worker:
 
     # --- stop and interrupt
 
+    def close(self, done):
+        "End `run` as soon as nothing is left to serve; `done()` is called before, so that nothing more comes. Any thread."
+        self.now.closing = done
+        self._ring()
+
+    def _close(self):
+        self.now.closing()
+        if not self.inbox: self.stopping = True
+
     def stop(self):
         "End `run` after the request that is being served; any thread."
         self.stopping = True
@@ -155,11 +183,14 @@ class Worker:
         "The interrupt itself, on this worker's thread. KeyboardInterrupt in user code; `again(number)` is called if our own code has to finish first."
         now = self.now
         meant,now.repeated = now.repeated, 0
+        PENDING.clear()
         if self.loop is None or meant not in (0, now.number): return  # repeated, but that request is over
         who = whose(frame)
         if who == "user": raise KeyboardInterrupt
         if self.task is not None: self.cancel_soon()
-        elif now.number and who == "kernel": again(now.number)
+        elif now.number and who == "kernel":
+            PENDING[:] = [self.thread.ident]
+            again(now.number)
 
     def interrupt(self):
         "Interrupt the request that a subshell serves; idle, nothing happens. From another thread."
@@ -171,7 +202,7 @@ class Worker:
 class UserCode:
     "The stretch of a request, as a context manager, in which its thread may be hit by an asynchronous KeyboardInterrupt. Not for the main thread, which has signals."
 
-    def __init__(self, worker): self.worker,self.lock,self.runs,self.nap = worker, threading.Lock(), False, threading.Event()
+    def __init__(self, worker): self.worker,self.lock,self.runs,self.nap = worker, threading.Lock(), 0, threading.Event()
 
     @property
     def is_elsewhere(self): return self.worker.thread is not threading.main_thread()
@@ -179,14 +210,16 @@ class UserCode:
     def __enter__(self):
         if not self.is_elsewhere: return
         self.nap.clear()
-        self.runs = True
+        self.runs += 1
 
     def __exit__(self, *exc):
         if not self.is_elsewhere: return
+        taken = False
         while True:
             try:
                 with self.lock:
-                    self.runs = False
+                    self.runs -= not taken
+                    taken = True
                     raise_in(self.worker.thread, None)  # one that has not arrived yet is too late
                 return
             except KeyboardInterrupt: continue  # it has arrived here: once only, as `runs` guards the next

@@ -4,7 +4,7 @@ import asyncio
 import pytest
 
 from fakes import FakeChannels, FakeKernel, execute, request
-from ipymini.subshell import handle
+from ipymini.subshells import handle
 from ipymini.scope import Scope, current
 
 

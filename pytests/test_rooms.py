@@ -12,12 +12,12 @@ package = house.name
 plan = """
 __main__
 kernel
-subshell life
+subshells life
 bridge debugger worker channels
 config
 shell
 capture comms dap compat magics eventloops kernelspec
-info stdin budget loops
+info stdin budget loops detours
 lane
 cells frames requests scope wire"""
 level = {room: n for n,rooms in enumerate(plan.split("\n")) for room in rooms.split()}

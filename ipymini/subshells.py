@@ -1,4 +1,4 @@
-"""Subshell room: one queue of shell requests and what they mean: a worker, a bridge, and their order. The parent subshell is one, too.
+"""Subshells room: one queue of shell requests and what they mean: a worker, a bridge, and their order. The parent subshell is one, too.
 
 Owns the table of shell requests, stop_on_error, and `handle` and `reply`, by which every request of the kernel is answered.
 Must not know: zmq, IPython, which other subshells there are.
@@ -10,10 +10,10 @@ from datetime import datetime, timezone
 
 from .lane import hide
 from .requests import BadContent, error_content, fields, reply_type
-from .scope import Scope
+from .scope import Scope, here
 from .worker import Worker
 
-log = logging.getLogger("ipymini.subshell")
+log = logging.getLogger("ipymini.subshells")
 QUERIES = {"complete_request", "inspect_request", "is_complete_request", "history_request", "comm_info_request", "kernel_info_request"}
 
 
@@ -33,6 +33,10 @@ class Subshell:
             comm_open=self.comm, comm_msg=self.comm, comm_close=self.comm)
 
     def put(self, msg): self.worker.put(msg)
+
+    def close(self, done):
+        "Let the subshell end when it has nothing left to serve; `done()` is called then. Any thread."
+        self.worker.close(done)
 
     def start_thread(self, bridge_of):
         "Serve on a thread of its own; `bridge_of(worker)` makes the bridge there. Returns when it is ready; its exception if it cannot be."
@@ -67,6 +71,7 @@ class Subshell:
             stopped = self.stop_queued(scope, content)  # before the reply: a client that has seen it may send what is not to be aborted
             reply("shell", scope, content)
         for m in stopped: self.refuse(m, dict(status="aborted"))
+        self.life.cell_ended(scope)
         if self.life.asked is not None: self.life.end_soon()
 
     def serve_query(self, msg):
@@ -149,6 +154,22 @@ def reply(channel, scope, content):
     metadata = None
     if scope.msg.type == "execute_request": metadata = dict(started=scope.started, dependencies_met=True, engine=scope.port.session, status=content["status"])
     scope.port.send(channel, kind, content, scope, metadata)
+
+
+def unlock():
+    "Let later cells run while the one that calls this awaits."
+    scope = here()
+    worker = scope.sub.worker if scope and scope.sub else None
+    if worker is None or worker.task is None or scope.is_unlocked: raise RuntimeError("unlock() is for a cell that awaits, once")
+    scope.is_unlocked = True
+    worker.unlock()
+
+
+def detour():
+    "Let the cells of this client go to a new subshell until the calling cell ends; its id."
+    scope = here()
+    if scope is None or scope.sub is None or not scope.open: raise RuntimeError("subshell() is for a running cell")
+    return scope.sub.life.detour(scope)
 
 
 def is_comm(msg): return msg.type in ("comm_open", "comm_msg", "comm_close")
