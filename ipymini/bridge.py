@@ -22,6 +22,7 @@ from .frames import INTERRUPT, cell_code
 log = logging.getLogger("ipymini.bridge")
 FLAGS = dict(IPYMINI_USE_JEDI=True, IPYMINI_EXPERIMENTAL_COMPLETIONS=True)
 BUDGET = 0.5         # seconds that a completion may take
+abandoned = []       # coroutines that cannot be run to their end; closed, they would show a GeneratorExit
 HISTORY_DELAY = 1.0  # seconds after which inputs reach the history database, many at a time
 
 
@@ -52,7 +53,7 @@ class Bridge:
         self.shell = self.app.forgive(self._make_shell)
         self.shell.displayhook.topic = b"execute_result"
         if "IPYMINI_USE_JEDI" in os.environ: self.shell.Completer.use_jedi = flag("IPYMINI_USE_JEDI")
-        if "db_cache_size" not in self.app.config.HistoryManager: self.shell.history_manager.db_cache_size = 1 << 30  # see _save_soon
+        if "db_cache_size" not in self.app.config.get("HistoryManager", {}): self.shell.history_manager.db_cache_size = 1 << 30  # see _save_soon
         self.app.start_shell(self.shell)
 
     def _make_shell(self):
@@ -217,7 +218,10 @@ def run_cell(shell, code, flags):
 def run_sync(shell, coro, silent):
     "Drive `coro`, a run_cell_async that awaits nothing, to its end."
     result = None
-    try: coro.send(None)
+    try:
+        coro.send(None)
+        abandoned.append(coro)
+        raise RuntimeError(f"{coro.__name__!r} needs a real async loop")  # as IPython's own runner says: `return` outside a function, and await
     except StopIteration as e:
         result = e.value
         return result

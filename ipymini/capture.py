@@ -5,8 +5,8 @@ Must not know: sockets, what a request means. It asks `scope` for whom a thing i
 Threads: `Stream` methods any; `Fds.drain` any (one at a time); install and uninstall main.
 Spec: messaging, "Streams (stdout, stderr, etc)" and "Messages on the stdin (ROUTER/DEALER) channel"."""
 
-import bdb, builtins, codecs, contextlib, fcntl, getpass, io, os, select, subprocess, sys, threading, time
-from time import perf_counter
+import bdb, builtins, codecs, contextlib, fcntl, getpass, importlib, io, os, select, subprocess, sys, threading, time, warnings
+from importlib.machinery import PathFinder
 from time import perf_counter
 
 from . import loops
@@ -92,6 +92,7 @@ def _writer(name, fds):
         "Publish `s`; its length. TypeError if it is no str."
         nonlocal last
         if not isinstance(s, str): raise TypeError(f"write() argument must be str, not {type(s).__name__}")
+        if not s: return 0
         now = perf_counter()
         if now - last > QUIET: fds.drain()
         last = now
@@ -224,7 +225,8 @@ def ask(prompt="", password=False):
     "The client's answer, for `input` and `getpass`. StdinNotImplementedError where the request allows no input or there is none."
     to = here()
     if to is None or not to.open or not to.content.get("allow_stdin", True): raise _no_stdin(password)
-    return to.ask(str(prompt), password)
+    try: return to.ask(str(prompt), password)
+    except KeyboardInterrupt: raise KeyboardInterrupt("Interrupted by user") from None
 
 
 def _no_stdin(password):
@@ -237,7 +239,10 @@ def input(prompt="", /):
     return ask(prompt)
 
 
-def _getpass(prompt="Password: ", stream=None, *, echo_char=None): return ask(prompt, password=True)
+def _getpass(prompt="Password: ", stream=None, *, echo_char=None):
+    "As getpass.getpass: a line that is not shown as it is typed."
+    if stream is not None: warnings.warn("The `stream` parameter of `getpass.getpass` will have no effect when using ipymini", stacklevel=2)
+    return ask(prompt, password=True)
 
 
 def _in_scope(f, of):
@@ -281,6 +286,22 @@ def _executor_submit(original):
     return submit
 
 
+class Ipdb:
+    "Finder of pdb and of IPython's debugger: as soon as the latter is there, its Pdb is what `import pdb` finds."
+
+    @staticmethod
+    def find_spec(name, path=None, target=None):
+        if name not in ("pdb", "IPython.core.debugger"): return None
+        spec = PathFinder.find_spec(name, path)
+        run = spec.loader.exec_module
+        def exec_module(module):
+            run(module)
+            ipdb = importlib.import_module("IPython.core.debugger")  # half of it, if it is what imports pdb
+            if hasattr(ipdb, "InterruptiblePdb"): sys.modules["pdb"].Pdb,sys.modules["pdb"].set_trace = ipdb.InterruptiblePdb, ipdb.set_trace
+        spec.loader.exec_module = exec_module
+        return spec
+
+
 def _then_drain(original, drain):
     "`original`, after which what the child that it waited for wrote is on its way: before anything the cell prints next."
     @wait_code
@@ -315,6 +336,7 @@ class Capture:
             (os, "waitpid", _then_drain(os.waitpid, drain), "the same"),
             (Popen, "_handle_exitstatus", _then_drain(Popen._handle_exitstatus, drain), "the same; subprocess calls it when a child is reaped"),
             (time, "sleep", _sleep(time.sleep), "a subshell's thread has no signals"),
+            (sys, "meta_path", [Ipdb, *sys.meta_path], "pdb is IPython's, as it is everywhere else in IPython"),
             *loops.patches()]
         for owner,name,new,_ in table:
             self.undo.append((owner, name, getattr(owner, name)))
@@ -322,7 +344,7 @@ class Capture:
 
     def _set_trace(self, original):
         def set_trace(pdb, frame=None):
-            frame = frame or sys._getframe(1)
+            frame,pdb.nosigint = frame or sys._getframe(1), True  # else `continue` takes SIGINT away from the kernel
             if not (self.debugger and self.debugger.stop_at(frame)): original(pdb, frame)
         return set_trace
 

@@ -5,7 +5,7 @@ Must not know: sockets, requests; it asks `scope` for whom a message is.
 Threads: any for sending; incoming messages on the thread that serves the request.
 Spec: messaging, "Custom Messages" (comm_open, comm_msg, comm_close)."""
 
-import logging, traceback
+import logging, sys, traceback
 
 import comm
 from comm.base_comm import BaseComm, CommManager
@@ -39,7 +39,7 @@ class Manager(CommManager):
         self.register_comm(new)
         target = self.targets.get(content["target_name"])
         if target is None: log.info("no comm target %r", content["target_name"])
-        if target is None or not _guarded(target, new, msg): new.close()
+        if target is None or not _guarded(f"opening comm with target: {new.target_name}", target, new, msg): new.close()
 
     def comm_msg(self, stream, ident, msg): self._deliver(msg, "handle_msg")
 
@@ -51,15 +51,15 @@ class Manager(CommManager):
     def _deliver(self, msg, method):
         c = self.get_comm(msg["content"]["comm_id"])
         if c is None: log.info("%s for a comm that is not there", msg["msg_type"])
-        else: _guarded(getattr(c, method), msg)
+        else: _guarded(f"in {msg['msg_type']} for {c.comm_id}", getattr(c, method), msg)
         return c
 
 
-def _guarded(f, *args):
-    "Call the user's `f`; False, and its traceback on stderr, if it fails."
+def _guarded(where, f, *args):
+    "Call the user's `f`; False, and where it failed with its traceback on stderr, if it does."
     try: f(*args)
-    except Exception:
-        traceback.print_exc()
+    except Exception as e:
+        print(f"Exception {where}\n{''.join(traceback.format_exception(type(e), e, e.__traceback__.tb_next))}", end="", file=sys.stderr)
         return False
     return True
 

@@ -6,7 +6,7 @@ Threads: any.
 Spec: none; ipywidgets (get_parent, session.send), ipyparallel (session.send, iopub_socket), dask (that there is a kernel),
 older notebooks (comm_manager, _parent_header, shell)."""
 
-import contextlib
+import contextlib, getpass, logging
 
 from . import comms
 from .info import kernel_info, language_info
@@ -27,7 +27,7 @@ class SessionFacade:
 class KernelFacade:
     "`get_ipython().kernel`."
     implementation,iopub_socket = "ipymini", "iopub"
-    int_id,log_level = -1, 30
+    int_id,log_level,log = -1, 30, logging.getLogger("ipymini.user")
 
     def __init__(self, kernel):
         self._kernel = kernel
@@ -47,7 +47,11 @@ class KernelFacade:
     @property
     def language_info(self): return language_info()
     @property
-    def banner(self): return kernel_info()["banner"]
+    def banner(self): return self.kernel_info["banner"]
+    @property
+    def help_links(self): return self.kernel_info["help_links"]
+    @property
+    def kernel_info(self): return {k: v for k,v in kernel_info().items() if k != "status"}
     @property
     def _parent_header(self): return self.get_parent()
 
@@ -70,4 +74,10 @@ class KernelFacade:
         "Serve the comm messages that have arrived; for cells that compute for long. The cell's own thread."
         self._kernel.main.worker.serve_meanwhile()
 
+    def set_parent(self, ident, parent, channel="shell"):
+        "What this thread or task puts out from here on is for `parent`."
+        self.shell.set_parent(parent)
+
     def raw_input(self, prompt=""): return input(prompt)
+
+    def getpass(self, prompt=""): return getpass.getpass(prompt)

@@ -5,7 +5,7 @@ Must not know: messages, sockets, requests.
 Threads: main (or the thread that embeds the kernel).
 Spec: IPython's documentation, "Introduction to IPython configuration"."""
 
-import contextlib, logging, os, re, sqlite3, threading
+import contextlib, logging, os, re, sqlite3, sys, threading
 
 from IPython.core.application import BaseIPythonApplication, base_aliases, base_flags
 from IPython.core.history import HistoryManager
@@ -74,8 +74,9 @@ class IPKernelApp(BaseIPythonApplication, InteractiveShellApp):
 
     def free_history(self):
         "Keep the history in memory if its database is locked or slow: IPython would wait for it, and then take it for corrupt."
-        path = self.config.HistoryManager.get("hist_file") or os.path.join(self.profile_dir.location, "history.sqlite")
-        if self.config.HistoryManager.get("enabled") is False or path == ":memory:" or is_writable(path): return
+        own = self.config.get("HistoryManager", {})
+        path = own.get("hist_file") or os.path.join(self.profile_dir.location, "history.sqlite")
+        if own.get("enabled") is False or path == ":memory:" or is_writable(path): return
         log.warning("history database %s is locked or cannot be written: this session's history stays in memory", path)
         self.config.HistoryManager.hist_file = ":memory:"
 
@@ -92,6 +93,11 @@ class IPKernelApp(BaseIPythonApplication, InteractiveShellApp):
         self.init_extensions()
         self.init_code()
         shell.configurables.append(self)
+
+    def init_path(self):
+        "The working directory comes after the standard library, as in IPython; `python -m` had put it first."
+        if sys.path and sys.path[0] == os.getcwd(): del sys.path[0]
+        super().init_path()
 
     def exit(self, exit_status=0): raise SystemExit(exit_status)
 

@@ -9,7 +9,7 @@ import functools, importlib.util, os, runpy, sys
 from . import __version__
 from .wire import VERSION
 
-FEATURES = ["kernel subshells"]
+FEATURES = ["kernel subshells", "debugger"]
 LINKS = [("Python Reference", f"https://docs.python.org/{sys.version_info[0]}.{sys.version_info[1]}"),
     ("IPython Reference", "https://ipython.readthedocs.io/en/stable/"), ("NumPy Reference", "https://numpy.org/doc/stable/"),
     ("SciPy Reference", "https://docs.scipy.org/doc/scipy/"), ("Matplotlib Reference", "https://matplotlib.org/stable/"),
@@ -34,4 +34,4 @@ def kernel_info():
     banner = f"Python {sys.version}\nType 'copyright', 'credits' or 'license' for more information\n" \
         f"IPython {ipython_version()} -- An enhanced Interactive Python. Type '?' for help.\nipymini {__version__}\n"
     return dict(status="ok", protocol_version=VERSION, implementation="ipymini", implementation_version=__version__, language_info=language_info(),
-        banner=banner, help_links=[dict(text=t, url=u) for t,u in LINKS], supported_features=FEATURES, debugger=False)
+        banner=banner, help_links=[dict(text=t, url=u) for t,u in LINKS], supported_features=FEATURES, debugger=True)

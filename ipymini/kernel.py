@@ -115,15 +115,11 @@ class Kernel:
     def on_sigint(self, signum, frame):
         worker,debugger = self.main.worker, self.capture.debugger
         place = debugger and debugger.place(frame)
-        if place: self.channels.call(self.run_on)
-        if place == "wait": return
+        if place == "wait": debugger.free(self.channels.call)
+        elif place: self.interrupt_again(worker.now.number)
+        if place == "busy": return
         if not worker.now.repeated: self.channels.call(lambda: self.spread(worker.now.number))
         worker.on_signal(frame, again=self.interrupt_again)
-
-    def run_on(self):
-        "Interrupt what the debugger has stopped: it runs on, into the KeyboardInterrupt."
-        self.capture.debugger.resume()
-        self.signal_main()
 
     def interrupt_again(self, number):
         "Interrupt main's request `number` once more, when kernel code has had a moment to finish. From the signal handler."
@@ -150,6 +146,7 @@ class Kernel:
 
     def interrupt_sub(self, sub):
         if sub is self.main: return
+        if self.capture.debugger: self.capture.debugger.resume()
         self.stdin.interrupt(sub)
         sub.worker.interrupt()
 

@@ -36,7 +36,8 @@ class KernelMagics(Magics):
         scope = here()
         kernel = self.shell.kernel
         current = scope.sub.id if scope and scope.sub else None
-        print(f"subshell id: {current}\nthread: {threading.current_thread().name}\nsubshells: {', '.join(kernel.subshells) or 'none'}")
+        print(f"subshell id: {current}\nthread id: {threading.get_ident()}\nmain thread id: {threading.main_thread().ident}\npid: {os.getpid()}\n"
+            f"thread count: {threading.active_count()}\nsubshell list: {kernel.subshells}")
 
     @line_magic
     def connect_info(self, arg_s):
@@ -57,8 +58,8 @@ class KernelMagics(Magics):
 
     @line_magic
     def edit(self, parameter_s="", last_call=["", ""]):  # noqa: B006: IPython's own keeps the last call in there too
-        "As IPython's %edit, but the client opens the editor: -p the last one again, -x without execution, -n LINE, -r raw input."
-        opts,args = self.parse_options(parameter_s, "prn:x")
+        "As IPython's %edit, but the client opens the editor: -p the last one again, -n LINE, -r raw input."
+        opts,args = self.parse_options(parameter_s, "prn:")
         try: filename,lineno,_ = CodeMagics._find_edit_target(self.shell, args, opts, last_call)
         except (MacroToEdit, InteractivelyDefined): return print("Macros and functions of cells are edited in their cells.", file=sys.stderr)
         if filename is None: return

@@ -17,7 +17,7 @@ from IPython.core.displaypub import DisplayPublisher
 from IPython.core.history import HistoryManager, HistoryOutput
 from IPython.core.interactiveshell import InteractiveShell, InteractiveShellABC
 from IPython.core.usage import default_banner
-from traitlets import Any, Type, default
+from traitlets import Any, CBool, Type, default
 
 from .cells import cell_file
 from .requests import error_content
@@ -53,7 +53,7 @@ class Hooks:
         if PENDING: raise_pending()
 
 
-class ZMQDisplayHook(Hooks, DisplayHook):
+class ZMQShellDisplayHook(Hooks, DisplayHook):
     "Publishes the value of a cell as execute_result."
 
     @property
@@ -101,11 +101,12 @@ class Compiler(CachingCompiler):
 class ZMQInteractiveShell(InteractiveShell):
     "IPython as a kernel has it. Libraries look for this class's name."
 
-    displayhook_class = Type(ZMQDisplayHook)
+    displayhook_class = Type(ZMQShellDisplayHook)
     display_pub_class = Type(ZMQDisplayPublisher)
     kernel = Any(help="What libraries know as the kernel: see compat.py.")
     keepkernel_on_exit,exit_now = None, False
     subshell_id,is_storing = None, False
+    autoindent = CBool(False)  # an editor's business
 
     def push(self, variables, interactive=True):
         if not self.is_storing: super().push(variables, interactive)  # see SubshellHistory
@@ -176,7 +177,7 @@ class ZMQInteractiveShell(InteractiveShell):
 
     def showtraceback(self, exc_tuple=None, *args, **kwargs):
         etype,value,tb = exc_tuple or sys.exc_info()
-        trim(tb)
+        for e in chain(value): trim(e.__traceback__)
         if isinstance(value, asyncio.CancelledError) and value.args == (INTERRUPT,):
             exc_tuple = KeyboardInterrupt, KeyboardInterrupt().with_traceback(tb), tb
         super().showtraceback(exc_tuple, *args, **kwargs)
@@ -186,7 +187,7 @@ class ZMQInteractiveShell(InteractiveShell):
         except Exception: return error_content(type(exception), exception)  # IPython 9 calls str on it unprotected
 
     def _showtraceback(self, etype, evalue, stb):
-        content = error_content(etype, evalue, stb)
+        content = error_content(etype, evalue, stb or ())  # an exception may render itself as None
         out().traceback = content["traceback"]
         self.displayhook.emit("error", content)
 
@@ -233,11 +234,22 @@ class OpenDisplayTrap(DisplayTrap):
     def __exit__(self, *exc): return False
 
 
+def chain(e):
+    "`e`, what it came from, and so on."
+    seen = {}
+    while isinstance(e, BaseException) and id(e) not in seen:
+        seen[id(e)] = e
+        e = e.__cause__ or e.__context__
+    return seen.values()
+
+
 def trim(tb):
-    "Cut frames of ours off the end of a traceback: the user's line is the last (an interrupt's handler, `input`)."
+    "Cut frames of ours out of a traceback, and the debugger's off its end: the user's line is the last (an interrupt's handler, `input`)."
     last = tb
-    while tb is not None:
-        if not tb.tb_frame.f_code.co_filename.startswith(HERE): last = tb
+    while tb is not None and "pydevd" not in tb.tb_frame.f_code.co_filename + tb.tb_frame.f_code.co_name:
+        if not tb.tb_frame.f_code.co_filename.startswith(HERE):
+            if tb is not last: last.tb_next = tb
+            last = tb
         tb = tb.tb_next
     if last is not None: last.tb_next = None
 
@@ -245,7 +257,7 @@ def trim(tb):
 InteractiveShellABC.register(ZMQInteractiveShell)
 
 
-class SubshellHook(ZMQDisplayHook):
+class SubshellHook(ZMQShellDisplayHook):
     "The display hook of a subshell: `_` is the last value of all shells, the numbered ones and `Out` are the parent's."
 
     def update_user_ns(self, result):

@@ -8,7 +8,6 @@ Spec: messaging, "Messages on the shell (ROUTER/DEALER) channel"; JEP 91."""
 import asyncio, logging, os, sys, threading, time
 from datetime import datetime, timezone
 
-from .lane import hide
 from .requests import BadContent, error_content, fields, reply_type
 from .scope import Scope, here
 from .worker import Worker
@@ -50,7 +49,6 @@ class Subshell:
                 ready.set()
                 if self.bridge: self.bridge.end()
         self.thread = threading.Thread(target=run, name=f"subshell-{self.id}", daemon=True)
-        hide(self.thread)
         self.thread.start()
         ready.wait()
 

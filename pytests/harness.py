@@ -280,6 +280,23 @@ def started(*args, **kw):
     finally: k.close()
 
 
+class Sub:
+    "A subshell of `client`'s kernel; requests as of a client's. A context manager that deletes it."
+    def __init__(self, client): self.client, self.id = client, client.request("create_subshell_request", channel="control").ok().content["subshell_id"]
+
+    def __enter__(self): return self
+
+    def __exit__(self, *exc): self.delete()
+
+    def request(self, msg_type, content=None, **kw): return self.client.request(msg_type, content, header_extra=dict(subshell_id=self.id), **kw)
+
+    def execute(self, code, *args, **kw): return self.client.execute(code, *args, header_extra=dict(subshell_id=self.id), **kw)
+
+    def delete(self):
+        "The request to delete it, done."
+        return self.client.request("delete_subshell_request", dict(subshell_id=self.id), "control")
+
+
 class RawClient:
     "Bare zmq sockets from a connection file, for frames no proper client sends. Signs on its own, with nothing of jupyter_client."
     def __init__(self, info):

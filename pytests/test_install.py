@@ -44,7 +44,7 @@ def ask(name, code="1+1"):
 
 def test_source_kernelspec():
     assert json.loads((source/"kernel.json").read_text()) == dict(argv=["python", "-m", "ipymini", "-f", "{connection_file}"], display_name="IPyMini",
-        language="python", interrupt_mode="signal", kernel_protocol_version="5.5", metadata=dict(debugger=False))
+        language="python", interrupt_mode="signal", kernel_protocol_version="5.5", metadata=dict(debugger=True))
 
 @pytest.mark.parametrize("n", [32, 64])
 def test_logo_size(n):

@@ -189,6 +189,70 @@ def interrupt_sleep(k, n): return interrupts(k, n, "time.sleep(60)")
 def interrupt_await(k, n): return interrupts(k, n, "await asyncio.sleep(60)")
 
 
+# debugger
+
+CLIENT = dict(clientID="bench", adapterID="python", pathFormat="path", linesStartAt1=True, columnsStartAt1=True, supportsVariableType=True, locale="en")
+STOPS = "def stops(x):\n    y = x + 1\n    return y\n"
+BURN = """
+import time
+def burn():
+    def call(x): return x
+    t = time.perf_counter()
+    for i in range(200_000): int(i)
+    for i in range(100_000): call(i)
+    return time.perf_counter() - t
+min(burn() for _ in range(9))"""
+
+def attach(k):
+    "Begin a debug session: the milliseconds from initialize to the end of attach."
+    t0 = clock()
+    k.debug("initialize", **CLIENT)
+    return ms(k.debug("attach").t1 - t0)
+
+def stop_in_function(k):
+    path = k.debug("dumpCell", code=STOPS).reply.content["body"]["sourcePath"]
+    k.run(STOPS)
+    set_to = k.debug("setBreakpoints", breakpoints=[dict(line=2)], source=dict(path=path), sourceModified=False)
+    expect([b["verified"] for b in set_to.reply.content["body"]["breakpoints"]], [True], "breakpoints")
+
+def debug_attach(k, n):
+    warm(k)
+    return [attach(k)]
+
+def debug_stop(k, n):
+    warm(k)
+    attach(k)
+    stop_in_function(k)
+    samples = []
+    for i in range(n):
+        t0 = clock()
+        mid = k.send("shell", "execute_request", cell(f"stops({i})"))
+        thread = k.wait_event("stopped").content["body"]["threadId"]
+        samples.append(ms(clock() - t0))
+        k.debug("continue", threadId=thread)
+        x = k.checked(Exchange(mid, "execute_request", k.wait_idle(mid), k.wait_reply(mid), t0, clock()))
+        expect(result(x), [str(i+1)], "results")
+    return samples
+
+def burnt(k): return float(result(k.run(BURN))[0])
+
+def debug_cpu_attached(k, n):
+    warm(k)
+    before = burnt(k)
+    attach(k)
+    stop_in_function(k)
+    return [burnt(k) / before for _ in range(n)]
+
+def debug_cpu_after(k, n):
+    warm(k)
+    before = burnt(k)
+    attach(k)
+    stop_in_function(k)
+    burnt(k)
+    k.debug("disconnect", restart=False, terminateDebuggee=False)
+    return [burnt(k) / before for _ in range(n)]
+
+
 # what it costs to have it
 
 def memory(k, n):
@@ -230,6 +294,10 @@ ROWS = [  # chkstyle: ignore-node (a table: a row a line)
     Row("interrupt_loop",  interrupt_loop,  "ms",              10,       3, "interrupt of `while True: pass`"),
     Row("interrupt_sleep", interrupt_sleep, "ms",              10,       3, "interrupt of `time.sleep`"),
     Row("interrupt_await", interrupt_await, "ms",              10,       3, "interrupt of `await asyncio.sleep`"),
+    Row("debug_attach",    debug_attach,    "ms",               1,       1, "debugger: initialize and attach"),
+    Row("debug_stop",      debug_stop,      "ms",              10,       5, "execute_request to `stopped` at a breakpoint"),
+    Row("debug_cpu_attached", debug_cpu_attached, "x",          2,       1, "CPU-bound cell with a session, to one before it"),
+    Row("debug_cpu_after", debug_cpu_after, "x",                2,       1, "CPU-bound cell after disconnect, to one before the session"),
     Row("memory",          memory,          "MiB",              1,       1, "PSS after the first cell"),
     Row("shutdown",        shutdown,        "ms",               1,       1, "shutdown_request to exit"),
     Row("idle_cpu",        idle_cpu,        "s",                2,       2, "CPU seconds over 2 idle seconds")]

@@ -175,6 +175,20 @@ class Kernel:
         self.done.add(mid)
         return self.out.pop(mid)
 
+    def wait_event(self, name, timeout=10):
+        "The next debug_event `name`, whoever it is for. Events may come after the idle of their request: its `debug` has said so."
+        end = clock()+timeout
+        while (m := self._pump(end)).type != "debug_event" or m.content["event"] != name: pass
+        return m
+
+    def debug(self, command, **arguments):
+        "A debug_request, checked: the `Exchange`."
+        self.count += 1
+        x = self.checked(self.request("debug_request", dict(type="request", seq=self.count, command=command, arguments=arguments), channel="control"))
+        self.done.discard(x.mid)
+        if not x.reply.content.get("success"): raise Failed(f"{command}: {x.reply}")
+        return x
+
     def wait_reply(self, mid, timeout=60, channel="shell"):
         m = self._recv(channel, clock()+timeout)
         if m.parent_id != mid: raise Failed(f"a reply to another request: {m}")

@@ -1,0 +1,231 @@
+"""DAP room: the framing of the Debug Adapter Protocol, and the client of debugpy's adapter in this very process.
+
+Owns `encode` and `Decoder` (pure), and `Adapter`: debugpy's import, its threads, its tracing, and the socketpair to it. The only room that knows debugpy and pydevd.
+Must not know: Jupyter messages, IPython, what a command means.
+Threads: `request`, `open` and `close` on the debug lane; events on a reader of its own; `sync`, `stop_here` and `place` on threads that run cells; `resume` any.
+Spec: Debug Adapter Protocol, "Base Protocol"."""
+
+import atexit, contextlib, ctypes, importlib, json, logging, os, queue, socket, sys, threading
+
+from .frames import HERE
+from .lane import hide
+
+log = logging.getLogger("ipymini.dap")
+SETTINGS = dict(  # what pydevd reads from the environment while it is imported
+    PYDEVD_DISABLE_FILE_VALIDATION="1",        # no warning about frozen modules: nobody steps into them
+    PYDEVD_IPYTHON_COMPATIBLE_DEBUGGING="1")   # each statement of a cell is a frame of its own: steps go on in the next one
+
+
+set_local_events = sys.monitoring.set_local_events if hasattr(sys, "monitoring") else None
+
+
+def encode(message):
+    "The bytes of a DAP message."
+    data = json.dumps(message).encode()
+    return b"Content-Length: %d\r\n\r\n%b" % (len(data), data)
+
+
+class Decoder:
+    "DAP messages out of bytes that come in pieces."
+
+    def __init__(self): self.data,self.want = bytearray(), None
+
+    def feed(self, piece):
+        "The messages that `piece` completes, in order. ValueError if it is not DAP."
+        self.data += piece
+        while (message := self._next()) is not None: yield message
+
+    def _next(self):
+        if self.want is None: self._header()
+        if self.want is None or len(self.data) < self.want: return None
+        body = bytes(self.data[:self.want])
+        del self.data[:self.want]
+        self.want = None
+        return json.loads(body)
+
+    def _header(self):
+        end = self.data.find(b"\r\n\r\n")
+        if end < 0: return
+        fields = dict(line.split(b":", 1) for line in bytes(self.data[:end]).split(b"\r\n") if b":" in line)
+        if b"Content-Length" not in fields: raise ValueError(f"no Content-Length in {bytes(self.data[:end])!r}")
+        self.want = int(fields[b"Content-Length"])
+        del self.data[:end + 4]
+
+
+class Closed(ConnectionError):
+    "The adapter is not open, or went away."
+
+
+class Adapter:
+    "The adapter and the way to it. `on_event(event)` is called for each of its events, in order, on the reader's thread."
+
+    def __init__(self, on_event):
+        self.on_event,self.pydevd,self.db,self.socket = on_event, None, None, None
+        self.seq,self.waiting,self.sending = 0, {}, threading.Lock()
+        self.session,self.thread = 0, threading.local()  # the number of the last session; which one each thread has been told of
+        self.codes = {}  # the code objects that sys.monitoring was told to watch, by id
+
+    @property
+    def is_open(self): return self.socket is not None
+
+    def open(self):
+        "Import debugpy, if that is still to be done, and connect to it; what goes wrong with that ends the next request."
+        self.pydevd = self.pydevd or load()
+        if self.pydevd.get_global_debugger() is not None: raise Closed("debugpy is in use in this process already")
+        self.socket,theirs = socket.socketpair()
+        self.session += 1
+        spawn("dap-connect", lambda: self._connect(theirs))
+        spawn("dap-read", lambda: self._read(self.socket))
+
+    def _connect(self, theirs):
+        "Start pydevd as `debugpy.listen(..., in_process_debug_adapter=True)` does, but on `theirs`: that listens on a TCP port, which anybody on this machine may use."
+        pydevd = self.pydevd
+        try:
+            pydevd.PyDB.create_wait_for_connection_thread = lambda db: self._begin(db)
+            hidden = os.path.dirname(sys.modules["debugpy"].__file__) + os.sep, HERE
+            pydevd.settrace(host="127.0.0.1", port=0, suspend=False, block_until_connected=False, wait_for_ready_to_run=False, notify_stdin=False,
+                dont_trace_start_patterns=hidden, dont_trace_end_patterns=("debugpy_launcher.py",))
+            self.db = pydevd.get_global_debugger()
+            atexit.unregister(pydevd.stoptrace)  # waits half a second for debugpy's threads: no kernel has that long to end
+            self.db.initialize_network(theirs, terminate_on_socket_close=False)
+        except Exception:  # whatever debugpy cannot do here: the reader sees the end, and tells who waits
+            log.exception("debugpy does not start")
+            theirs.close()
+
+    def _begin(self, db):
+        "Instead of listening. What pydevd has cached of code it compares with `mtime`, which starts at 0 in each session: with the breakpoints of the last one."
+        db.mtime = self.session % 2000 << 20  # a 32-bit number
+        if self.is_monitoring: sys.monitoring.set_local_events = self._watch
+
+    def _watch(self, tool, code, events):
+        "As sys.monitoring.set_local_events; pydevd does not tell it when a session is over."
+        self.codes[id(code)] = code
+        set_local_events(tool, code, events)
+
+    def _read(self, ours):
+        decoder = Decoder()
+        while data := received(ours):
+            for message in decoder.feed(data): self._received(message)
+        if ours is self.socket:  # it went, we did not send it away
+            self.close()
+            self.on_event(dict(event="terminated", body={}))
+        self.release(lambda command: dict(success=False, message="the debugger has ended"))
+
+    def _received(self, message):
+        if message["type"] == "event": return self.on_event(message)
+        command,box = self.waiting.pop(message.get("request_seq"), (None, None))
+        if box: box.put(message)  # else it was released
+
+    def request(self, command, arguments):
+        "The adapter's response to `command`. Blocks until it is there, or until `release`. Closed if there is no adapter."
+        if self.socket is None: raise Closed("there is no debug session: initialize and attach first")
+        box = queue.SimpleQueue()
+        with self.sending:
+            self.seq += 1
+            self.waiting[self.seq] = command, box
+            try: self.socket.sendall(encode(dict(seq=self.seq, type="request", command=command, arguments=arguments)))
+            except OSError: raise Closed("the debugger has ended") from None
+        return box.get()
+
+    def release(self, answer):
+        "Answer who waits for a response with `answer(command)`, unless that is None. Any thread."
+        for seq,(command,box) in list(self.waiting.items()):
+            response = answer(command)
+            if response is not None and self.waiting.pop(seq, None): box.put(response)
+
+    def close(self):
+        "End the session: threads run on, untraced, and debugpy's own threads end."
+        ours,self.socket = self.socket, None
+        db,self.db = self.pydevd.get_global_debugger(), None
+        if db is not None:
+            db.dispose_and_kill_all_pydevd_threads(wait=False)
+            self._untrace()
+        ours.shutdown(socket.SHUT_RDWR)
+        ours.close()
+
+    def _untrace(self):
+        "Give all threads their full speed back; on Python 3.11 others than the main one follow in their next cell (`sync`)."
+        if self.is_monitoring: return self._unwatch()
+        self.pydevd.pydevd_tracing.restore_sys_set_trace_func()
+        if hasattr(threading, "settrace_all_threads"): return threading.settrace_all_threads(None)
+        threading.settrace(None)
+        ctypes.pythonapi.Py_AddPendingCall(UNTRACE, None)
+
+    def _unwatch(self):
+        "Code that had a breakpoint or was stepped through would stay at half its speed."
+        tool,codes,sys.monitoring.set_local_events = sys.monitoring.DEBUGGER_ID, self.codes, set_local_events
+        if sys.monitoring.get_tool(tool) != "pydevd": return
+        sys.monitoring.set_events(tool, 0)
+        for code in list(codes.values()): set_local_events(tool, code, 0)
+        codes.clear()
+        self.pydevd.pydevd_sys_monitoring.stop_monitoring(all_threads=True)
+
+    @property
+    def is_monitoring(self): return self.pydevd.PYDEVD_USE_SYS_MONITORING
+
+    # --- threads that run cells
+
+    def sync(self):
+        "Trace the calling thread if there is a session, and leave it alone if there is none. An exception out of pydevd, as an interrupt is, ends tracing."
+        if self.pydevd is None: return
+        if self.db is not None: self.db.enable_tracing()
+        elif self.thread.__dict__.get("session") != self.session and not self.is_monitoring: sys.settrace(None)
+        self.thread.session = self.session
+
+    def stop_here(self, frame):
+        "Stop the calling thread at `frame`, as at a breakpoint."
+        db,thread = self.db, threading.current_thread()
+        db.enable_tracing()
+        db.set_suspend(thread, self.pydevd.CMD_SET_BREAK, suspend_other_threads=True)
+        db.do_wait_suspend(thread, frame, "line", None)
+
+    def place(self, frame):
+        """What is the calling thread doing, interrupted in `frame`, if the debugger has stopped it? "wait": just that. "work": it evaluates something. "busy": something
+        that must not be interrupted. None: it is not stopped."""
+        if self.db is None: return None
+        names,loop = [], self.pydevd.PyDB._do_wait_suspend.__code__
+        while frame is not None and frame.f_code is not loop:
+            names.append("wait" if frame.f_code.co_filename == threading.__file__ else frame.f_code.co_name)
+            frame = frame.f_back
+        if frame is None: return None
+        return "wait" if set(names) == {"wait"} else "work" if "do_it" in names else "busy"
+
+    def free(self):
+        "Let the calling thread, which waits, not be stopped any more."
+        run_thread = sys.modules["_pydevd_bundle.pydevd_thread_lifecycle"].internal_run_thread
+        run_thread(threading.current_thread(), self.pydevd.set_additional_thread_info)
+
+    def resume(self):
+        "Let all threads run that the debugger holds. Any thread."
+        if self.db is not None: self.pydevd.PyDevdAPI().request_resume_thread("*")
+
+
+@ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_void_p)
+def UNTRACE(_):  # chkstyle: ignore (a constant of ctypes, which must live on)
+    "Untrace the main thread: on 3.11 that can be done from there only, and pending calls run there."
+    sys.settrace(None)
+    return 0
+
+
+def load():
+    "Import debugpy's pydevd; the environment and `sys.breakpointhook` stay as they are."
+    before,hook = set(os.environ), sys.breakpointhook
+    try:
+        for k,v in SETTINGS.items(): os.environ.setdefault(k, v)
+        importlib.import_module("debugpy._vendored.force_pydevd")
+    finally:
+        sys.breakpointhook = hook
+        for k in set(os.environ) - before: del os.environ[k]
+    return sys.modules["pydevd"]
+
+
+def spawn(name, f):
+    "Run `f()` on a thread that debuggers do not see."
+    t = threading.Thread(target=f, name=name, daemon=True)
+    hide(t)
+    t.start()
+
+
+def received(s):
+    "What the socket `s` has next; nothing at its end."
+    with contextlib.suppress(OSError): return s.recv(1 << 16)

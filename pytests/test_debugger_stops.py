@@ -1,0 +1,330 @@
+"""Where a debugged kernel stops, and how it gets on from there: threads, tasks, modules, breakpoint(), interrupts, shutdown, restart.
+Spec: messaging, "Debug request", "Kernel interrupt", "Kernel shutdown"."""
+import os, pytest, time
+from debugging import Debug, debugging, where
+from harness import KERNEL_NAME, wait_until
+
+WORK = "def work(n):\n    m = n + 1\n    return m\n"
+MODULE = "def double(x):\n    y = 2 * x\n    return y\n\ndef apply(f, x):\n    z = f(x)\n    return z\n"
+
+
+@pytest.fixture
+def debug(kernel):
+    with debugging(kernel) as d:
+        kernel.execute(WORK).ok()
+        d.points(WORK, 2)
+        yield d
+
+
+@pytest.fixture
+def module(kernel, tmp_path):
+    "The path of a module on disk that the kernel can import, named afresh for each test."
+    name = f"mod_{tmp_path.name}".replace("-", "_")
+    path = tmp_path / f"{name}.py"
+    path.write_text(MODULE)
+    kernel.execute(f"import sys; sys.path.insert(0, {str(tmp_path)!r})\nimport {name} as mod").ok()
+    return str(path)
+
+
+def resumed(debug, run, ok=True):
+    "Let the one stopped thread run, and the cell end."
+    debug.run_on(debug.info()["stoppedThreads"][0])
+    debug.k.wait(run)
+    assert (run.status == "ok") is ok, run
+    return run
+
+
+# --- threads and tasks
+
+def test_thread(debug):
+    run = debug.run("import threading\nt = threading.Thread(target=work, args=(1,), name='mine')\nt.start()\nt.join()\n'joined'")
+    thread, frames = debug.stop("breakpoint")
+    assert {t["id"]: t["name"] for t in debug.ask("threads")["threads"]}[thread] == "mine"
+    assert where(frames)[0] == ("work", 2) and not [f for f in frames if "ipymini" in f["source"]["path"].replace(debug.info()["tmpFilePrefix"], "")]
+    assert resumed(debug, run).result == "'joined'"
+
+
+def test_thread_that_was_there_before(kernel):
+    "A thread that runs when the client attaches stops as well."
+    kernel.execute(WORK).ok()
+    loop = "import threading\nend, begun = threading.Event(), threading.Event()\ndef spin():\n    begun.set()\n    while not end.wait(0.01): work(1)\n"
+    kernel.execute(loop + "t = threading.Thread(target=spin); t.start(); begun.wait(5)").ok()
+    with debugging(kernel) as d:
+        d.points(WORK, 2)
+        thread, frames = d.stop("breakpoint")
+        assert where(frames)[:2] == [("work", 2), ("spin", 5)]
+        d.points(WORK)
+        d.run_on(thread)
+    assert kernel.execute("end.set(); t.join(5); t.is_alive()").result == "False"
+
+
+def test_executor(debug):
+    run = debug.run("from concurrent.futures import ThreadPoolExecutor\nwith ThreadPoolExecutor(1) as pool: r = pool.submit(work, 4).result()\nr")
+    _, frames = debug.stop("breakpoint")
+    assert where(frames)[0] == ("work", 2)
+    assert resumed(debug, run).result == "5"
+
+
+def test_async_cell(debug):
+    code = "import asyncio\nawait asyncio.sleep(0)\nr = work(1)\nawait asyncio.sleep(0)\nr"
+    debug.points(code, 4)
+    run = debug.run(code)
+    thread, frames = debug.stop("breakpoint")
+    assert [f["name"] for f in frames][0] == "work" and len(frames) == 2
+    debug.run_on(thread)
+    thread, frames = debug.stop("breakpoint")
+    assert [f["line"] for f in frames] == [4]
+    assert resumed(debug, run).result == "2"
+
+
+def test_task(debug):
+    "A task that runs between cells stops, and so does one that a cell awaits."
+    debug.k.execute("import asyncio\nasync def later():\n    await asyncio.sleep(0.05)\n    return work(6)").ok()
+    run = debug.run("t = asyncio.create_task(later())")
+    thread, frames = debug.stop("breakpoint")
+    assert where(frames)[:2] == [("work", 2), ("later", 4)]
+    debug.run_on(thread)
+    debug.k.wait(run)
+    assert debug.k.execute("await t", wait=False) and debug.k.execute("t.result()").result == "7"
+
+
+def test_generators_and_nested_cells(debug):
+    run = debug.run("[work(i) for i in range(2)]")
+    for i in range(2):
+        thread, frames = debug.stop("breakpoint")
+        assert debug.value("n", frames[0]) == str(i)
+        debug.run_on(thread)
+    assert debug.k.wait(run).ok().result == "[1, 2]"
+
+
+# --- modules
+
+def test_module_and_back(debug, module):
+    "A breakpoint in an imported module; stepping from cell code into it and back."
+    debug.points_in(module, 2)
+    run = debug.run("r = mod.double(4)\ns = r + 1\ns")
+    thread, frames = debug.stop("breakpoint")
+    assert where(frames) == [("double", 2), ("<module>", 1)] and frames[0]["source"]["path"] == module
+    assert where(debug.step("stepOut", thread)) == [("<module>", 1)]
+    assert where(debug.step("next", thread)) == [("<module>", 2)]
+    assert resumed(debug, run).result == "9"
+    debug.points_in(module)
+    code = "a = 1\nr = mod.apply(work, a)\nr"
+    debug.points(WORK)
+    debug.points(code, 1)
+    run = debug.run(code)
+    thread, _ = debug.stop("breakpoint")
+    debug.step("next", thread)
+    assert where(debug.step("stepIn", thread)) == [("apply", 6), ("<module>", 2)]
+    assert where(debug.step("stepIn", thread)) == [("work", 2), ("apply", 6), ("<module>", 2)]
+    assert where(debug.step("stepOut", thread)) == [("apply", 6), ("<module>", 2)]
+    assert resumed(debug, run).result == "2"
+
+
+CALLBACK = "import functools\nr = functools.reduce(lambda a, b: work(a + b), [1, 2])\nimport json\nt = json.loads('[1]', object_hook=work)\nr"
+
+def test_just_my_code(debug):
+    "Library frames are stepped over and not shown; kernel frames never are."
+    code = "import textwrap\nr = textwrap.dedent(' a')\ns = 2\n"
+    debug.points(code, 2)
+    run = debug.run(code)
+    thread, _ = debug.stop("breakpoint")
+    assert where(debug.step("stepIn", thread)) == [("<module>", 3)]
+    resumed(debug, run)
+
+
+def test_all_code(kernel):
+    with debugging(kernel, justMyCode=False) as d:
+        code = "import textwrap\nr = textwrap.dedent(' a')\ns = 2\n"
+        d.points(code, 2)
+        run = d.run(code)
+        thread, _ = d.stop("breakpoint")
+        frames = d.step("stepIn", thread)
+        assert [f["name"] for f in frames] == ["dedent", "<module>"] and frames[0]["source"]["path"].endswith("textwrap.py")
+        resumed(d, run)
+
+
+def test_all_code_shows_library_frames(kernel):
+    with debugging(kernel, justMyCode=False) as d:
+        kernel.execute(WORK).ok()
+        d.points(WORK, 2)
+        run = d.run("from concurrent.futures import ThreadPoolExecutor\nThreadPoolExecutor(1).submit(work, 4).result()")
+        _, frames = d.stop("breakpoint")
+        paths = [f["source"]["path"] for f in frames]
+        assert [p for p in paths if p.endswith("thread.py")] and not [p for p in paths if "/ipymini/" in p], paths
+        resumed(d, run)
+
+
+# --- breakpoint() and pdb
+
+PDB = ["breakpoint()", "import pdb; pdb.set_trace()"]
+
+@pytest.mark.parametrize("call", PDB)
+def test_prompt_without_a_client(kernel, call):
+    run = kernel.execute(f"def f():\n    x = 5\n    {call}\n    return x\nf()", answers=["p x * 2", "c"]).ok()
+    assert "10" in run.stdout and run.result == "5" and run.asked[0]["prompt"].strip() in ("(Pdb)", "ipdb>")
+
+
+@pytest.mark.parametrize("call", PDB)
+def test_stops_there_with_a_client(debug, call):
+    run = debug.run(f"def f():\n    x = 5\n    {call}\n    return x\nf()")
+    thread, frames = debug.stop("breakpoint")
+    assert where(frames) == [("f", 3), ("<module>", 5)] and debug.locals(frames[0])["x"]["value"] == "5"
+    assert where(debug.step("next", thread))[0] == ("f", 4)
+    assert resumed(debug, run).result == "5"
+
+
+def test_breakpoint_as_the_last_statement(debug):
+    run = debug.run("a = 3\nbreakpoint()")
+    assert where(debug.stop("breakpoint")[1]) == [("<module>", 2)]
+    resumed(debug, run)
+
+
+def test_prompt_after_disconnect(kernel):
+    with debugging(kernel): pass
+    run = kernel.execute("breakpoint()", answers=["p 6 * 7", "c"]).ok()
+    assert "42" in run.stdout
+
+
+# --- interrupts, shutdown, restart
+
+@pytest.mark.parametrize("door", ["signal", "message"])
+def test_interrupt_while_stopped(debug, door):
+    "It runs on, into KeyboardInterrupt, and the next cell stops again."
+    for _ in range(3):
+        run = debug.run("for i in range(100): work(i)")
+        debug.stop("breakpoint")
+        started = time.monotonic()
+        debug.k.interrupt(door)
+        assert debug.k.wait(run, timeout=5).ename == "KeyboardInterrupt"
+        assert time.monotonic() - started < 1 and "pydevd" not in "".join(run.error["traceback"])
+        debug.event("continued")
+        assert debug.info()["stoppedThreads"] == []
+        debug.none("stopped")
+    run = debug.run("work(1)")
+    assert where(debug.stop("breakpoint")[1])[0] == ("work", 2)
+    assert resumed(debug, run).result == "2"
+
+
+def test_interrupt_while_an_async_cell_is_stopped(debug):
+    run = debug.run("import asyncio\nawait asyncio.sleep(0)\nwork(1)\nawait asyncio.sleep(60)")
+    debug.stop("breakpoint")
+    debug.k.interrupt()
+    assert debug.k.wait(run, timeout=5).ename == "KeyboardInterrupt"
+    assert debug.k.execute("'alive'").result == "'alive'"
+
+
+def test_interrupt_of_an_evaluation(debug):
+    "The evaluation ends, and so does the cell."
+    run = debug.run("work(1)")
+    _, frames = debug.stop("breakpoint")
+    asked = debug.send("evaluate", dict(expression="__import__('time').sleep(30)", frameId=frames[0]["id"], context="repl"))
+    debug.k.pump(lambda: asked.kinds == ["busy"], what="busy")
+    time.sleep(0.2)  # nothing tells when the evaluation has begun
+    debug.k.interrupt()
+    assert not debug.response(asked, timeout=5)["success"]
+    assert debug.k.wait(run, timeout=5).ename == "KeyboardInterrupt"
+    assert debug.k.execute("1 + 1").result == "2"
+
+
+def test_control_while_an_evaluation_runs(debug):
+    "Whatever debugpy does, the other control requests are answered."
+    run = debug.run("work(1)")
+    _, frames = debug.stop("breakpoint")
+    asked = debug.send("evaluate", dict(expression="__import__('time').sleep(1)", frameId=frames[0]["id"], context="repl"))
+    debug.k.pump(lambda: asked.kinds == ["busy"], what="busy")
+    started = time.monotonic()
+    debug.k.request("kernel_info_request", channel="control", timeout=5).ok()
+    assert time.monotonic() - started < 0.5 and not asked.is_done
+    debug.response(asked)
+    resumed(debug, run)
+
+
+def test_interrupt_of_a_traced_loop(debug):
+    run = debug.run("print('on')\nwhile True: pass")
+    debug.k.sees(run, "on")
+    debug.k.interrupt()
+    assert debug.k.wait(run, timeout=5).ename == "KeyboardInterrupt"
+    run = debug.run("work(3)")
+    debug.stop("breakpoint")
+    assert resumed(debug, run).result == "4"
+
+
+@pytest.mark.parametrize("restart", [False, True])
+def test_shutdown_while_stopped(start, restart):
+    k = start()
+    d = Debug(k).attach()
+    d.points(WORK, 2)
+    folder = d.info()["tmpFilePrefix"]
+    assert os.path.isdir(folder)
+    k.execute(WORK).ok()
+    d.run("work(1)")
+    d.stop("breakpoint")
+    took, run = k.shutdown(restart)
+    assert run.content == dict(status="ok", restart=restart) and took < 0.6
+    assert not os.path.exists(folder) and k.process.returncode == 0
+
+
+def test_restart_restores_breakpoints(start):
+    "As JupyterLab asks: after a restart it initializes, attaches, dumps its cells, sets its breakpoints, and says that configuration is done."
+    k = start()
+    d = Debug(k).attach()
+    k.execute(WORK).ok()
+    d.points(WORK, 2)
+    k.km.restart_kernel(now=False)
+    k.pid = k.km.provisioner.pid
+    k.wait_ready()
+    d = Debug(k)
+    assert not d.info()["isStarted"] and d.info()["breakpoints"] == []
+    d.attach()
+    assert d.points(WORK, 2)[0]["line"] == 2
+    assert d.ask("configurationDone") in (None, {})
+    k.execute(WORK).ok()
+    run = d.run("work(5)")
+    assert where(d.stop("breakpoint")[1])[0] == ("work", 2)
+    assert resumed(d, run).result == "6"
+
+
+def test_requests_before_the_shell_is_there(start):
+    "A client that attaches as soon as the sockets are there is served when the shell is."
+    k = start(ready=False)
+    d = Debug(k)
+    runs = [d.send(*r) for r in (("debugInfo", {}), ("inspectVariables", {}), ("initialize", dict(adapterID=KERNEL_NAME)), ("attach", {}))]
+    k.pump(lambda: all(r.reply for r in runs), what="four replies")
+    assert [r.content["success"] for r in runs] == [True] * 4
+    k.wait_ready()
+    assert d.info()["isStarted"]
+
+
+# --- what it costs
+
+SPEED = "import time\ndef burn():\n    t = time.perf_counter()\n    for i in range(300_000): int(i)\n    def g(x): return x\n    for i in range(100_000): g(i)\n" \
+    "    return time.perf_counter() - t\nburn(); min(burn() for _ in range(7))"
+
+def test_full_speed_after_disconnect(start):
+    "Neither a session that ended nor what it left in the code slows a cell down. The bound is for a machine that does other things too; tools/bench.py measures."
+    k = start()
+    before = min(float(k.execute(SPEED).result) for _ in range(3))
+    with debugging(k) as d:
+        k.execute(WORK).ok()
+        d.points(WORK, 2)
+        run = d.run("work(1)")
+        d.stop()
+        resumed(d, run)
+        k.execute(SPEED).ok()
+    after = wait_until(lambda: (t := min(float(k.execute(SPEED).result) for _ in range(3))) < before * 1.25 and t, 30, "the old speed")
+    assert after < before * 1.25
+    assert k.execute("import sys; sys.gettrace()").result is None
+    assert k.execute("[t.name for t in __import__('threading').enumerate() if 'pydevd' in t.name.lower()]").result == "[]"
+
+
+def test_idle_after_disconnect(start):
+    "Debugpy's threads, which poll, are gone."
+    k = start()
+    with debugging(k): pass
+    def cpu(): return sum(int(open(f"/proc/{k.pid}/task/{t}/schedstat").read().split()[0]) for t in os.listdir(f"/proc/{k.pid}/task"))
+    wait_until(lambda: k.execute("[t.name for t in __import__('threading').enumerate() if hasattr(t, '_kill_received')]").result == "[]", 5, "debugpy's threads")
+    time.sleep(1.2)
+    used = cpu()
+    time.sleep(1)
+    assert cpu() - used < 5e6, "nanoseconds used in an idle second"

@@ -1,0 +1,296 @@
+"""Whole kernel: subshells. Each is a thread with its own shell, count and history, in the one namespace.
+Spec: JEP 91; messaging (subshell_id in the header, create_subshell_request, delete_subshell_request, list_subshell_request)."""
+import sqlite3, statistics, time
+
+import psutil, pytest
+
+from harness import Sub, same, wait_until
+
+BUSY = dict(loop="print('started')\nwhile True: pass", sleep="import time\nprint('started')\ntime.sleep(30)",
+    await_="import asyncio\nprint('started')\nawait asyncio.sleep(30)", input="print('started')\ninput('? ')")
+GATE = "import threading\ngate = threading.Event()"
+PASS = "print('waiting')\ngate.wait(20)\n'through'"
+
+
+@pytest.fixture
+def sub(kernel):
+    with Sub(kernel) as s: yield s
+
+
+@pytest.fixture
+def two(kernel):
+    with Sub(kernel) as a, Sub(kernel) as b: yield a, b
+
+
+def listed(k): return k.request("list_subshell_request", channel="control").ok().content["subshell_id"]
+
+
+def threads(k): return {t.id for t in psutil.Process(k.pid).threads()}
+
+
+# --- making and ending
+
+def test_create_list_delete(kernel):
+    before = listed(kernel)
+    a, b = Sub(kernel), Sub(kernel)
+    assert listed(kernel) == [*before, a.id, b.id] and a.id != b.id
+    a.delete().ok()
+    assert listed(kernel) == [*before, b.id]
+    assert a.delete().content["ename"] == "UnknownSubshellError"
+    b.delete().ok()
+    assert listed(kernel) == before
+
+
+def test_create_at_once(start):
+    "Who has seen kernel_info_reply may create a subshell, also while IPython is being imported."
+    k = start(ready=False)
+    k.pump(lambda r=k.send("kernel_info_request"): r.reply, 10, "kernel_info_reply")
+    made = k.send("create_subshell_request", channel="control")
+    k.pump(lambda: made.reply, 10, "create_subshell_reply")
+    assert made.ok().content["subshell_id"]
+    k.wait_ready()
+    assert k.execute("6 * 7", header_extra=dict(subshell_id=made.content["subshell_id"])).ok().result == "42"
+
+
+def test_told_in_kernel_info(kernel): assert "kernel subshells" in kernel.request("kernel_info_request").ok().content["supported_features"]
+
+
+@pytest.mark.parametrize("msg_type,content", [("execute_request", dict(code="1")), ("complete_request", dict(code="a", cursor_pos=1)), ("kernel_info_request", {})])
+def test_unknown_id(kernel, msg_type, content):
+    "Answered at once with an error in its bracket, though main is busy."
+    kernel.execute(GATE).ok()
+    run = kernel.execute(PASS, wait=False)
+    kernel.sees(run, "waiting\n")
+    lost = kernel.request(msg_type, content, header_extra=dict(subshell_id="no such subshell"), timeout=5)
+    assert (lost.status, lost.content["ename"], lost.kinds) == ("error", "UnknownSubshellError", ["busy", "idle"]) and "no such subshell" in lost.content["evalue"]
+    comm = kernel.send("comm_msg", dict(comm_id="c", data={}), subshell_id="no such subshell")
+    kernel.pump(lambda: comm.end, 5, "idle")
+    assert not run.is_done
+    with Sub(kernel) as s: s.execute("gate.set()").ok()
+    assert kernel.wait(run).ok().result == "'through'"
+
+
+def test_subshell_magic(kernel, sub):
+    run = sub.execute("%subshell").ok()
+    assert sub.id in run.stdout and f"subshell-{sub.id}" in run.stdout
+    main = kernel.execute("%subshell").ok().stdout
+    assert "None" in main.splitlines()[0] and "MainThread" in main and sub.id in main
+
+
+# --- order and concurrency
+
+def test_concurrent_between(kernel, two):
+    "Three that wait for one another: only together can they end."
+    kernel.execute("import threading\nbarrier = threading.Barrier(3, timeout=10)").ok()
+    runs = [who.execute("barrier.wait() >= 0", wait=False) for who in (kernel, *two)]
+    assert [kernel.wait(r).ok().result for r in runs] == ["True"] * 3
+
+
+def test_sequential_within(kernel, sub):
+    "What is sent to one subshell runs in order, whatever the others do."
+    kernel.execute("seen = []").ok()
+    runs = [sub.execute(f"import time\ntime.sleep({0.02 if n % 3 == 0 else 0})\nseen.append({n})", wait=False) for n in range(30)]
+    for r in runs: kernel.wait(r).ok()
+    assert kernel.execute("seen == list(range(30))").ok().result == "True"
+
+
+def test_counts_agree(kernel, two):
+    "Interleaved at random: reply and execute_input tell the same number (the harness checks), and each subshell counts its own, without gap."
+    kernel.execute("import random, time").ok()
+    runs = {who: [] for who in (kernel, *two)}
+    for n in range(40):
+        for who, rs in runs.items(): rs.append(who.execute(f"time.sleep(random.random() / 200)\n{n}", wait=False))
+    for rs in runs.values():
+        counts = [kernel.wait(r).ok().content["execution_count"] for r in rs]
+        assert counts == list(range(counts[0], counts[0] + 40))
+        assert [r.result for r in rs] == [str(n) for n in range(40)]
+        assert [r.of("execute_result")[0]["execution_count"] for r in rs] == counts
+    assert [rs[0].content["execution_count"] for who, rs in runs.items() if who is not kernel] == [1, 1]
+
+
+def test_shared_namespace(kernel, sub):
+    sub.execute("from_sub = 1\ndef f(): return from_main").ok()
+    assert kernel.execute("from_main = 2\nfrom_sub, f()").ok().result == "(1, 2)"
+    assert sub.execute("from_main").ok().result == "2"
+
+
+def test_own_shell(kernel, sub):
+    "get_ipython() is the subshell's in the subshell, main's on main, also from functions of the other."
+    kernel.execute("def mine(): return get_ipython()\nmain_shell = get_ipython()").ok()
+    assert sub.execute("mine() is get_ipython() is not main_shell, mine().execution_count, type(mine()).__name__").ok().result == "(True, 2, 'ZMQInteractiveShell')"
+    assert sub.execute("main_thread_has = None\nget_ipython().history_manager is not main_shell.history_manager").ok().result == "True"
+    assert kernel.execute("mine() is main_shell").ok().result == "True"
+
+
+def test_in_and_out_are_the_parents(kernel, sub):
+    "In, Out and the _i of main stay main's; a subshell's value and input are in none of them."
+    kernel.execute("'main value'").ok()
+    before = kernel.execute("len(In), len(Out), _i1").ok()
+    sub.execute("'sub value'").ok()
+    assert sub.execute("print('nothing')\nIn[-1]").ok().result == "'len(In), len(Out), _i1'"
+    run = kernel.execute("'sub value' in Out.values(), any('sub value' in i for i in In[:-1]), 'main value' in Out.values(), _i, len(In)").ok()
+    n = int(before.result.strip("(").split(",")[0])
+    assert run.result == f"(False, False, True, 'len(In), len(Out), _i1', {n + 1})"
+
+
+def test_history_is_unique(start, tmp_path):
+    "Each (session, line) is once in the database, with the input that was there; a subshell has a session of its own."
+    k = start(extra_arguments=[f"--HistoryManager.hist_file={tmp_path / 'h.sqlite'}"])
+    with Sub(k) as a, Sub(k) as b:
+        runs = [who.execute(f"{name!r}, {n}", wait=False) for n in range(20) for name, who in dict(main=k, a=a, b=b).items()]
+        for r in runs: k.wait(r).ok()
+        tail = a.request("history_request", dict(hist_access_type="range", session=0, start=1, stop=3, raw=True, output=False)).ok().content["history"]
+        assert [i for _, _, i in tail] == ["'a', 0", "'a', 1"]
+    k.shutdown()
+    with sqlite3.connect(tmp_path / "h.sqlite") as db: rows = db.execute("SELECT session, line, source FROM history").fetchall()
+    assert len(rows) == len({r[:2] for r in rows}) == 60, f"{len(rows)} rows"
+    sessions = {}
+    for session, line, source in sorted(rows): sessions.setdefault(session, []).append(source)
+    assert sorted(sessions.values()) == [[f"{name!r}, {n}" for n in range(20)] for name in ("a", "b", "main")]
+
+
+def test_stop_on_error(kernel, two):
+    "What waits behind an error is aborted in its own subshell; the others go on."
+    kernel.execute(GATE).ok()
+    queues = {who: [who.execute(PASS, wait=False)] for who in (kernel, *two)}
+    for who in queues: queues[who] += [who.execute("1/0" if who is two[0] else "'fine'", wait=False), *[who.execute(f"{n}", wait=False) for n in range(3)]]
+    for rs in queues.values(): kernel.sees(rs[0], "waiting\n")
+    with Sub(kernel) as s: s.execute("gate.set()").ok()
+    got = {who: [kernel.wait(r).status for r in rs] for who, rs in queues.items()}
+    assert got == {kernel: ["ok"] * 5, two[0]: ["ok", "error", "aborted", "aborted", "aborted"], two[1]: ["ok"] * 5}
+    assert two[0].execute("1 + 1").ok().result == "2"
+
+
+def test_own_contexts_and_loops(kernel, two):
+    "A ContextVar set in one subshell lasts there and is not seen in the other; each has a running loop of its own for its tasks."
+    kernel.execute("import asyncio, contextvars\nvar = contextvars.ContextVar('var', default='unset')\nloops = []").ok()
+    for who in two: who.execute("loops.append(asyncio.get_running_loop())\nawait asyncio.sleep(0)").ok()
+    two[0].execute("var.set('a');").ok()
+    assert [who.execute("var.get()").ok().result for who in (*two, kernel)] == ["'a'", "'unset'", "'unset'"]
+    assert kernel.execute("loops.append(asyncio.get_running_loop())\nlen(set(loops))").ok().result == "3"
+    first = two[1].execute("async def back():\n    await asyncio.sleep(0.05)\n    print('from the task')\ntask = asyncio.create_task(back())").ok()
+    kernel.sees(first, "from the task\n", 5)
+    assert kernel.execute("task.done()").ok().result == "True"
+
+
+# --- output and input
+
+def test_figure(kernel, sub):
+    "An inline figure made in a subshell is shown with its cell, and leaves nothing for main's."
+    code = "%matplotlib inline\nimport matplotlib.pyplot as plt\nplt.plot([1, 2])\nNone"
+    kernel.execute("import matplotlib").ok()
+    run = sub.execute(code, timeout=40).ok()
+    shown = [c for c in run.of("display_data") if "image/png" in c["data"]]
+    assert len(shown) == 1, run
+    assert kernel.execute("1 + 1").ok().of("display_data") == []
+    again = sub.execute("plt.plot([3, 1]);").ok()
+    assert len(again.of("display_data")) == 1 and "image/png" in again.of("display_data")[0]["data"]
+    assert len(kernel.execute("plt.plot([1, 3]);").ok().of("display_data")) == 1
+
+
+def test_output_stays_apart(kernel, two):
+    "Streams, results, displays and errors of three that run at once are each their own's."
+    show = "def show(name):\n    barrier.wait()\n    for i in range(200):\n        print(name, i)\n        print(name, i, file=sys.stderr)\n    display(name)\n    return name"
+    kernel.execute(f"import sys, threading\nfrom IPython.display import display\nbarrier = threading.Barrier(3, timeout=10)\n{show}").ok()
+    runs = {name: who.execute(f"show({name!r})", wait=False) for name, who in dict(main=kernel, a=two[0], b=two[1]).items()}
+    for name, r in runs.items():
+        kernel.wait(r).ok()
+        for text in (r.stdout, r.stderr): same(text, "".join(f"{name} {i}\n" for i in range(200)))
+        assert r.result == repr(name) and [c["data"]["text/plain"] for c in r.of("display_data")] == [repr(name)]
+
+
+def test_input_of_two_at_once(kernel, two):
+    "Both wait; the answers, given in the other order, find their askers."
+    held = []
+    runs = [who.execute(f"input('{n}? ')", answers=[held.append, held.append], wait=False) for n, who in enumerate(two)]
+    kernel.answers = [held.append, held.append]
+    kernel.pump(lambda: len(held) == 2, 5, "two questions")
+    assert [m["parent_header"]["subshell_id"] for m in sorted(held, key=lambda m: m["content"]["prompt"])] == [s.id for s in two]
+    for m in sorted(held, key=lambda m: m["content"]["prompt"], reverse=True): kernel.reply_input(m, f"answer to {m['content']['prompt']}")
+    assert [kernel.wait(r).ok().result for r in runs] == ["'answer to 0? '", "'answer to 1? '"]
+
+
+def test_input_while_main_sleeps(kernel, sub):
+    kernel.execute(GATE).ok()
+    run = kernel.execute(PASS, wait=False)
+    kernel.sees(run, "waiting\n")
+    assert sub.execute("'got ' + input('? ')", answers=["it"]).ok().result == "'got it'"
+    assert not run.is_done
+    sub.execute("gate.set()").ok()
+    kernel.wait(run).ok()
+
+
+# --- deleting
+
+@pytest.mark.parametrize("what", BUSY)
+def test_delete_a_busy_one(kernel, what):
+    "Answered at once; what ran is interrupted, what was queued is refused, the thread ends, the others feel nothing."
+    kernel.execute("import threading").ok()
+    other, sub = Sub(kernel), Sub(kernel)
+    with other:
+        kernel.execute(GATE).ok()
+        witness = other.execute(PASS, wait=False)
+        run = sub.execute(BUSY[what], answers=[lambda m: None] if what == "input" else None, wait=False)
+        kernel.sees(run, "started\n", 5)
+        if what == "input": kernel.pump(lambda: run.asked, 5, "the question")
+        queued = [sub.execute("'never'", wait=False), sub.request("kernel_info_request", wait=False)]
+        sent = time.monotonic()
+        sub.delete().ok()
+        assert time.monotonic() - sent < 0.5
+        for r in [run, *queued]: kernel.wait(r, 5)
+        assert time.monotonic() - sent < 1
+        assert run.content["ename"] == "KeyboardInterrupt"
+        assert queued[0].content["ename"] == "UnknownSubshellError" and queued[1].status in ("ok", "error")
+        alive = f"any(t.name == 'subshell-{sub.id}' for t in threading.enumerate())"
+        wait_until(lambda: kernel.execute(alive).ok().result == "False", 5, "the end of the thread")
+        assert not witness.is_done and sub.id not in listed(kernel)
+        kernel.execute("gate.set()").ok()
+        assert kernel.wait(witness).ok().result == "'through'"
+
+
+def test_many(start):
+    "1 to 64 made, used and deleted: threads and memory are back."
+    k = start()
+    k.execute("import threading, gc").ok()
+
+    def round_(n):
+        subs = [Sub(k) for _ in range(n)]
+        runs = [s.execute(f"x{i} = {i}\nx{i}", wait=False) for i, s in enumerate(subs)]
+        assert [k.wait(r).ok().result for r in runs] == [str(i) for i in range(n)]
+        for s in subs: s.delete().ok()
+        k.runs.clear()
+
+    def rss():
+        k.execute("gc.collect();").ok()
+        return psutil.Process(k.pid).memory_info().rss
+
+    round_(1)
+    round_(64)
+    names = "[t.name for t in threading.enumerate() if 'subshell' in t.name]"
+    wait_until(lambda: k.execute(names).ok().result == "[]", 5, "threads to end")
+    first, n = rss(), len(threads(k))
+    for i in (1, 2, 7, 31, 64, 64): round_(i)
+    wait_until(lambda: k.execute(names).ok().result == "[]" and len(threads(k)) <= n, 5, f"threads to be {n} again")
+    assert listed(k) == []
+    grown = rss() - first
+    print(f"169 subshells: {n} threads before and after, {grown >> 10} KiB more")
+    assert grown < 4 << 20, f"{grown >> 10} KiB"
+
+
+def test_round_trip_while_main_sleeps(kernel, sub):
+    "A cell on a subshell takes at most half as long again as one on the idle parent."
+    def trip(who):
+        sent = time.perf_counter()
+        who.execute("1").ok()
+        kernel.runs.clear()
+        return time.perf_counter() - sent
+
+    for who in (kernel, sub): [trip(who) for _ in range(20)]
+    idle = statistics.median(trip(kernel) for _ in range(100))
+    run = kernel.execute("import threading\nprint('asleep')\n(gate := threading.Event()).wait(30)", wait=False)
+    kernel.sees(run, "asleep\n")
+    asleep = statistics.median(trip(sub) for _ in range(100))
+    sub.execute("gate.set()").ok()
+    kernel.pump(lambda: run.is_done or run.msg_id not in kernel.runs, 5)
+    print(f"round trips: parent idle {idle * 1000:.2f} ms, subshell while main sleeps {asleep * 1000:.2f} ms")
+    assert asleep < 1.5 * idle + 0.0003, f"{asleep * 1000:.2f} ms against {idle * 1000:.2f} ms"
