@@ -103,9 +103,8 @@ class Channels:
         "Let a producer wait while the outbox is full: clients set the pace, memory stays bounded. KeyboardInterrupt may come out."
         if threading.current_thread() is self.state.thread: return
         while len(self.outbox) > ROOM // 2 and self.state.thread.is_alive():
-            self.state.room.clear()
             if self.stuck is None: self.wake()  # it may be holding text back
-            self.state.room.wait(0.2)  # in slices: an Event set between the first line and the third would be missed
+            self.state.room.acquire(timeout=0.2)  # a lock, as an interrupt may come out anywhere in Python code; in slices, as several may wait
 
     def close(self, timeout=1.0):
         "Send what is in the outbox, close the sockets and end both threads; False if that took longer than `timeout` seconds."
@@ -131,7 +130,7 @@ class Channels:
         handlers.update({self.sockets[c]: (lambda c=c: self._receive(c)) for c in ("control", "stdin", "shell")})
         while not self.state.stopping:
             wait = self._drain()
-            if len(self.outbox) <= ROOM // 2: self.state.room.set()
+            if len(self.outbox) <= ROOM // 2 and self.state.room.locked(): self.state.room.release()
             self.state.asleep,self.state.holding = wait is None, wait is not None
             if self.state.calls or (self.outbox and self.stuck is None): wait = 0  # put before the flags were up: no byte was sent for it
             events = poller.poll(wait)
@@ -252,7 +251,7 @@ class _State:
     "What the threads tell each other: flags are set by one and read by others, each a single bytecode."
     def __init__(self):
         self.asleep,self.holding,self.stopping = False, False, False
-        self.calls,self.room = deque(), threading.Event()
+        self.calls,self.room = deque(), threading.Lock()
         self.thread,self.heart,self.greeting = None, None, None
 
 

@@ -39,7 +39,8 @@ class Kernel:
         self.control = dict(kernel_info_request=self.kernel_info, connect_request=self.connect, interrupt_request=self.interrupt_request,
             shutdown_request=self.shutdown)
         query = Lane("query", lambda f: f())
-        self.lanes = dict(query=query, overtaking=Overtaking(), debug=Lane("debug", self.serve_debug, ready=False), control=Lane("control", self.serve_control))
+        self.lanes = dict(query=query, overtaking=Overtaking(), debug=Lane("debug", self.serve_debug, ready=False), control=Lane("control", self.serve_control),
+            interrupts=Lane("interrupts", self.make_sure))
         self.main = Subshell(self.port, self.control, self.life, query)
         self.subs = {None: self.main}
         self.detours = Detours(self.make_subshell, self.end_when_done)
@@ -151,9 +152,19 @@ class Kernel:
         sub.worker.interrupt()
 
     def interrupt_request(self, scope):
+        number = self.main.worker.now.number
         signal_children(signal.SIGINT, of_group=True)
         self.signal_main()
+        if number: self.lanes["interrupts"].put(number)
         return dict(status="ok")
+
+    def make_sure(self, number):
+        "Signal again until main's request `number` has been hit or is over: a signal may get lost between threads. On the interrupts lane."
+        now = self.main.worker.now
+        while True:
+            time.sleep(0.1)  # nobody tells that a signal is lost
+            if now.number != number or now.hit == number: return
+            self.signal_main()
 
     # --- requests in: on io
 

@@ -25,7 +25,7 @@ class Worker:
         self.serve,self.meanwhile,self.inbox = serve, meanwhile, deque()
         self.context,self.loop,self.task,self.server = contextvars.Context(), None, None, None
         self.thread,self.stopping,self.bell = None, False, None
-        self.now = SimpleNamespace(number=0, last=0, repeated=0, since=0.0, aside=None, closing=None, wake=None)  # the request being served: its number (0: none) and start
+        self.now = SimpleNamespace(number=0, last=0, repeated=0, hit=0, since=0.0, aside=None, closing=None, wake=None)  # the request being served: its number (0: none), start, ...
         self.user = UserCode(self)
 
     # --- inbox: any thread
@@ -186,11 +186,12 @@ class Worker:
         PENDING.clear()
         if self.loop is None or meant not in (0, now.number): return  # repeated, but that request is over
         who = whose(frame)
+        if who == "kernel" and now.number:
+            PENDING[:] = [self.thread.ident]
+            return again(now.number)
+        now.hit = now.number
         if who == "user": raise KeyboardInterrupt
         if self.task is not None: self.cancel_soon()
-        elif now.number and who == "kernel":
-            PENDING[:] = [self.thread.ident]
-            again(now.number)
 
     def interrupt(self):
         "Interrupt the request that a subshell serves; idle, nothing happens. From another thread."
