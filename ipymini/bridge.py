@@ -11,7 +11,7 @@ from IPython.core.async_helpers import _asyncio_runner
 from IPython.core.completer import ProvisionalCompleterWarning, rectify_completions
 from IPython.utils.tokenutil import token_at_cursor
 
-from . import comms
+from . import comms, compat
 from .config import IPKernelApp
 from .requests import error_content
 from .budget import within
@@ -48,6 +48,7 @@ class Bridge:
     def start(self, argv=(), connection_file=""):
         "Make the shell as IPython's configuration says, and run what that wants run at startup."
         comms.install()
+        compat.install()
         self.app = IPKernelApp.instance(argv=list(argv), connection_file=connection_file)
         self.app.initialize()
         self.shell = self.app.forgive(self._make_shell)

@@ -12,8 +12,8 @@ SUFFIX = ".py"
 
 
 def prefix():
-    "What the names of this process's cells begin with: a folder that is never written."
-    return os.path.join(tempfile.gettempdir(), f"ipymini_{os.getpid()}") + os.sep
+    "What the names of this process's cells begin with: a folder that only the debugger makes. JupyterLab, numba and joblib know cells by `ipykernel_` in it."
+    return os.path.join(tempfile.gettempdir(), f"ipykernel_{os.getpid()}") + os.sep
 
 
 def cell_file(code):

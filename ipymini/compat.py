@@ -6,11 +6,19 @@ Threads: any.
 Spec: none; ipywidgets (get_parent, session.send), ipyparallel (session.send, iopub_socket), dask (that there is a kernel),
 older notebooks (comm_manager, _parent_header, shell)."""
 
-import contextlib, getpass, logging
+import contextlib, getpass, logging, sys, types
 
 from . import comms
 from .info import kernel_info, language_info
 from .scope import Scope, here
+
+
+def install():
+    "Be `ipykernel.comm` to bokeh, panel, pyviz_comms and ipyparallel, whether ipykernel is installed or not: its own comms would find no kernel."
+    for name in ("ipykernel.comm", "ipykernel.comm.comm", "ipykernel.comm.manager"):
+        module = types.ModuleType(name, "The comms of ipymini.")
+        module.Comm,module.BaseComm,module.CommManager = comms.Comm, comms.Comm, comms.Manager
+        sys.modules.setdefault(name, module)
 
 
 class SessionFacade:

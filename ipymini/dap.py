@@ -14,8 +14,6 @@ log = logging.getLogger("ipymini.dap")
 SETTINGS = dict(  # what pydevd reads from the environment while it is imported
     PYDEVD_DISABLE_FILE_VALIDATION="1",        # no warning about frozen modules: nobody steps into them
     PYDEVD_IPYTHON_COMPATIBLE_DEBUGGING="1")   # each statement of a cell is a frame of its own: steps go on in the next one
-
-
 set_local_events = sys.monitoring.set_local_events if hasattr(sys, "monitoring") else None
 
 
@@ -62,7 +60,7 @@ class Adapter:
     def __init__(self, on_event):
         self.on_event,self.pydevd,self.db,self.socket = on_event, None, None, None
         self.seq,self.waiting,self.sending = 0, {}, threading.Lock()
-        self.session,self.thread = 0, threading.local()  # the number of the last session; which one each thread has been told of
+        self.session,self.thread = 0, threading.local()  # the number of the last session; `ended`: of the last one that a thread has left
         self.codes = {}  # the code objects that sys.monitoring was told to watch, by id
 
     @property
@@ -108,22 +106,26 @@ class Adapter:
             for message in decoder.feed(data): self._received(message)
         if ours is self.socket:  # it went, we did not send it away
             self.close()
-            self.on_event(dict(event="terminated", body={}))
+            self._happened(dict(event="terminated", body={}))
         self.release(lambda command: dict(success=False, message="the debugger has ended"))
 
     def _received(self, message):
-        if message["type"] == "event": return self.on_event(message)
+        if message["type"] == "event": return self._happened(message) if message["event"] != "terminated" else None  # told once, at the end
         command,box = self.waiting.pop(message.get("request_seq"), (None, None))
         if box: box.put(message)  # else it was released
 
+    def _happened(self, event):
+        try: self.on_event(event)
+        except Exception: log.exception("debug event %s", event)  # the edge of the room: requests still want their responses
+
     def request(self, command, arguments):
         "The adapter's response to `command`. Blocks until it is there, or until `release`. Closed if there is no adapter."
-        if self.socket is None: raise Closed("there is no debug session: initialize and attach first")
-        box = queue.SimpleQueue()
+        ours,box = self.socket, queue.SimpleQueue()
+        if ours is None: raise Closed("there is no debug session: initialize and attach first")
         with self.sending:
             self.seq += 1
             self.waiting[self.seq] = command, box
-            try: self.socket.sendall(encode(dict(seq=self.seq, type="request", command=command, arguments=arguments)))
+            try: ours.sendall(encode(dict(seq=self.seq, type="request", command=command, arguments=arguments)))
             except OSError: raise Closed("the debugger has ended") from None
         return box.get()
 
@@ -167,10 +169,10 @@ class Adapter:
 
     def sync(self):
         "Trace the calling thread if there is a session, and leave it alone if there is none. An exception out of pydevd, as an interrupt is, ends tracing."
-        if self.pydevd is None: return
-        if self.db is not None: self.db.enable_tracing()
-        elif self.thread.__dict__.get("session") != self.session and not self.is_monitoring: sys.settrace(None)
-        self.thread.session = self.session
+        if self.db is not None: return self.db.enable_tracing()
+        if self.pydevd is None or self.is_monitoring or self.thread.__dict__.get("ended") == self.session: return
+        sys.settrace(None)
+        self.thread.ended = self.session
 
     def stop_here(self, frame):
         "Stop the calling thread at `frame`, as at a breakpoint."
@@ -194,6 +196,13 @@ class Adapter:
         "Let the calling thread, which waits, not be stopped any more."
         run_thread = sys.modules["_pydevd_bundle.pydevd_thread_lifecycle"].internal_run_thread
         run_thread(threading.current_thread(), self.pydevd.set_additional_thread_info)
+
+    def forked(self):
+        "In a forked child, which has the tracing, and none of the threads."
+        db,self.db,self.socket = self.db, None, None
+        if db is None: return
+        self._untrace()
+        sys.settrace(None)
 
     def resume(self):
         "Let all threads run that the debugger holds. Any thread."

@@ -142,7 +142,14 @@ class Debugger:
         self.adapter.free()
         later(self.adapter.resume)
 
-    def resume(self): self.adapter.resume()
+    def resume(self):
+        "Let all stopped threads run on. Any thread."
+        if self.stopped: self.adapter.resume()
+
+    def forked(self):
+        "In a forked child: nobody would let it run on."
+        self.attached = False
+        self.adapter.forked()
 
     def stop_at(self, frame):
         "Stop the calling thread at `frame` if a client is attached; False if there is none."

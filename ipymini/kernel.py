@@ -84,6 +84,7 @@ class Kernel:
     def forked(self):
         "In a forked child: it is no kernel, and signals mean to it what they mean to any process."
         self.life.forked = True
+        if self.capture.debugger: self.capture.debugger.forked()
         signal.signal(signal.SIGTERM, signal.SIG_DFL)  # Pool.terminate waits for ever for workers that ignore it
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
@@ -118,8 +119,9 @@ class Kernel:
         place = debugger and debugger.place(frame)
         if place == "wait": debugger.free(self.channels.call)
         elif place: self.interrupt_again(worker.now.number)
+        elif debugger and debugger.stopped: self.channels.call(debugger.resume)
         if place == "busy": return
-        if not worker.now.repeated: self.channels.call(lambda: self.spread(worker.now.number))
+        if not worker.now.repeated: self.channels.call(lambda number=worker.now.number: self.spread(number))
         worker.on_signal(frame, again=self.interrupt_again)
 
     def interrupt_again(self, number):

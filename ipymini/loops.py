@@ -32,6 +32,7 @@ def aside(loop):
         if task is not None: tasks._enter_task(loop, task)
 
 
+@wait_code
 def step_until(loop, future):
     "Run our own `loop` from inside itself until `future` is done; its result. Background tasks go on meanwhile."
     future = asyncio.ensure_future(future, loop=loop)

@@ -17,7 +17,7 @@ from IPython.core.displaypub import DisplayPublisher
 from IPython.core.history import HistoryManager, HistoryOutput
 from IPython.core.interactiveshell import InteractiveShell, InteractiveShellABC
 from IPython.core.usage import default_banner
-from traitlets import Any, CBool, Type, default
+from traitlets import Any, Bool, CBool, Type, default
 
 from .cells import cell_file
 from .requests import error_content
@@ -78,14 +78,18 @@ class ZMQShellDisplayHook(Hooks, DisplayHook):
 
 class ZMQDisplayPublisher(Hooks, DisplayPublisher):
     "Publishes what `display` gets as display_data and update_display_data."
+    store_display_history = Bool(False, help="Keep what is displayed in memory, for %notebook to export.").tag(config=True)
 
     def publish(self, data, metadata=None, source=None, *, transient=None, update=False, **kwargs):
         "`data` and `metadata` as mime bundles, `transient` as a dict with a display_id; `update` changes what was shown under that id."
         self._validate_data(data, metadata)
-        shell = self.shell
-        shell.history_manager.outputs[shell.execution_count - 1].append(HistoryOutput(output_type="display_data", bundle=data))
+        if self.store_display_history: self._store(data)
         content = dict(data=data, metadata=metadata or {}, transient=transient or {})
         self.emit("update_display_data" if update else "display_data", content)
+
+    def _store(self, data):
+        shell = self.shell
+        shell.history_manager.outputs[shell.execution_count - 1].append(HistoryOutput(output_type="display_data", bundle=data))
 
     def clear_output(self, wait=False):
         "Clear the cell's output, or with `wait` as soon as there is new one."

@@ -45,7 +45,7 @@ def test_cell_file(monkeypatch, code):
     monkeypatch.delenv("IPYMINI_CELL_NAME", raising=False)
     data = code.encode("utf-8", "surrogatepass")
     assert cell_file(code) == f"{prefix()}{reference(data, 0xC70F6907)}.py"
-    assert prefix() == os.path.join(tempfile.gettempdir(), f"ipymini_{os.getpid()}", "") and not os.path.exists(prefix())
+    assert prefix() == os.path.join(tempfile.gettempdir(), f"ipykernel_{os.getpid()}", "") and not os.path.exists(prefix())
 
 
 def test_cell_name_from_the_environment(monkeypatch):

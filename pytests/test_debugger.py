@@ -30,7 +30,7 @@ def test_kernel_says_so(kernel):
 
 def test_info_without_session(kernel):
     info = Debug(kernel).info()
-    prefix = os.path.join(os.path.dirname(info["tmpFilePrefix"].rstrip(os.sep)), f"ipymini_{kernel.pid}") + os.sep
+    prefix = os.path.join(os.path.dirname(info["tmpFilePrefix"].rstrip(os.sep)), f"ipykernel_{kernel.pid}") + os.sep
     assert info == dict(isStarted=False, hashMethod="Murmur2", hashSeed=0xC70F6907, tmpFilePrefix=prefix, tmpFileSuffix=".py", breakpoints=[], stoppedThreads=[],
         richRendering=True, exceptionPaths=["Python Exceptions"], copyToGlobals=True)
 
@@ -103,6 +103,7 @@ def test_initialize_and_attach(kernel):
     d.ask("disconnect", restart=False, terminateDebuggee=False)
     d.event("terminated")
     assert not d.info()["isStarted"]
+    d.none("terminated")
 
 
 def test_no_warning(start):

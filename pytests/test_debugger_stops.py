@@ -88,6 +88,27 @@ def test_task(debug):
     assert debug.k.execute("await t", wait=False) and debug.k.execute("t.result()").result == "7"
 
 
+def test_forked_child_does_not_stop(debug):
+    "Nobody would let it run on: its debugger is in the parent."
+    code = "import multiprocessing as mp\nctx = mp.get_context('fork')\nwith ctx.Pool(1) as pool: r = pool.map(work, [1, 2])\nr"
+    run = debug.run(code)
+    assert debug.k.wait(run).ok().result == "[2, 3]"
+    debug.none("stopped")
+    run = debug.run("work(1)")
+    debug.stop("breakpoint")
+    assert resumed(debug, run).result == "2"
+
+
+def test_interrupt_while_another_thread_is_stopped(debug):
+    "It runs on; main, which waited for it, is interrupted."
+    run = debug.run("import threading\nt = threading.Thread(target=work, args=(1,))\nt.start()\nt.join()")
+    debug.stop("breakpoint")
+    debug.k.interrupt()
+    assert debug.k.wait(run, timeout=5).ename == "KeyboardInterrupt"
+    assert debug.k.execute("t.join(5); t.is_alive()").result == "False"
+    assert debug.info()["stoppedThreads"] == []
+
+
 def test_generators_and_nested_cells(debug):
     run = debug.run("[work(i) for i in range(2)]")
     for i in range(2):
@@ -120,8 +141,6 @@ def test_module_and_back(debug, module):
     assert where(debug.step("stepOut", thread)) == [("apply", 6), ("<module>", 2)]
     assert resumed(debug, run).result == "2"
 
-
-CALLBACK = "import functools\nr = functools.reduce(lambda a, b: work(a + b), [1, 2])\nimport json\nt = json.loads('[1]', object_hook=work)\nr"
 
 def test_just_my_code(debug):
     "Library frames are stepped over and not shown; kernel frames never are."
@@ -316,6 +335,25 @@ def test_full_speed_after_disconnect(start):
     assert after < before * 1.25
     assert k.execute("import sys; sys.gettrace()").result is None
     assert k.execute("[t.name for t in __import__('threading').enumerate() if 'pydevd' in t.name.lower()]").result == "[]"
+
+
+LOOP = "def loop(n):\n    t = 0\n    for i in range(n):\n        t += i\n    return t\n"
+
+def test_full_speed_of_code_that_had_a_breakpoint(start):
+    "Nothing stays in code objects that were stopped in and stepped through."
+    k = start()
+    k.execute(LOOP).ok()
+    k.execute("import time\ndef once():\n    t = time.perf_counter()\n    loop(100_000)\n    return time.perf_counter() - t").ok()
+    def speed(): return min(float(k.execute("min(once() for _ in range(10))").result) for _ in range(4))
+    speed()
+    before = speed()
+    with debugging(k) as d:
+        d.points(LOOP, 2)
+        run = d.run("loop(5)")
+        thread, _ = d.stop()
+        for _ in range(3): d.step("next", thread)
+        resumed(d, run)
+    assert wait_until(lambda: speed() < before * 1.3, 30, "the old speed")
 
 
 def test_idle_after_disconnect(start):

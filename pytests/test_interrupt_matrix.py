@@ -8,7 +8,6 @@ from harness import Sub
 
 DOORS = ["signal", "message"]
 WITHIN = 0.5  # seconds from the interrupt to the reply and idle
-PDB = "import pdb\nprint('started')\npdb.set_trace()\nx = 1"
 GATHER = "import asyncio, time\nasync def f():\n    while True:\n        time.sleep(0.05)\n        await asyncio.sleep(0)\nprint('started')\nawait asyncio.gather(f(), f())"
 CELLS = dict(
     loop       = "print('started')\nwhile True: pass",
@@ -22,8 +21,8 @@ CELLS = dict(
     subprocess = "import subprocess\nprint('started')\nsubprocess.run(['sleep', '30'])",
     system     = "print('started')\n!sleep 30",
     input      = "print('started')\ninput('? ')",
-    getpass    = "import getpass\nprint('started')\ngetpass.getpass()",
-    pdb        = PDB)
+    getpass    = "import getpass\nprint('started')\ngetpass.getpass()")
+PDB = "def f():\n    x = 1\n    {}\n    x = 2\n    print('went on')\nprint('started')\nf()"
 SUBSHELL = ["loop", "sleep", "await_", "await_loop", "never", "gather", "input", "getpass"]
 WITNESS = "import threading\ngo_on = threading.Event()\nprint('waiting')\ngo_on.wait(30)\nfor _ in range(1000): pass\nprint('unharmed')"
 
@@ -54,7 +53,8 @@ def interrupted(k, run, door):
     return time.monotonic() - sent
 
 
-def begin(who, what): return who.execute(CELLS[what], answers=[lambda msg: None] if what in ("input", "getpass", "pdb") else None, wait=False)
+def begin(who, what):
+    return who.execute(CELLS[what], answers=[lambda msg: None] if what in ("input", "getpass") else None, wait=False)
 
 
 def fails(run, took):
@@ -70,6 +70,30 @@ def test_main(kernel, witness, what, door):
     if what == "join": kernel.execute("stop.set()").ok()
     fails(run, took)
     assert kernel.execute("print('next')\n1 + 1").ok().stdout == "next\n"
+
+
+@pytest.mark.parametrize("door", DOORS)
+@pytest.mark.parametrize("stop", ["breakpoint()", "import pdb; pdb.set_trace()", "from IPython.core.debugger import set_trace; set_trace()"], ids=["breakpoint", "pdb", "ipdb"])
+def test_pdb(start, stop, door):
+    "The prompt ends, and the cell with it; nothing of the function goes on."
+    k = start()
+    asked = []
+    run = k.execute(PDB.format(stop), answers=[asked.append] * 9, wait=False)
+    k.sees(run, "started\n", 5)
+    k.pump(lambda: asked, 5, "the prompt")
+    fails(run, interrupted(k, run, door))
+    assert "went on" not in run.stdout and k.execute("print('next')").ok().stdout == "next\n"
+
+
+@pytest.mark.parametrize("door", DOORS)
+def test_post_mortem(start, door):
+    "%debug ends, too."
+    k, asked = start(), []
+    k.execute("1/0")
+    run = k.execute("print('started')\n%debug", answers=[asked.append] * 9, wait=False)
+    k.pump(lambda: asked, 5, "the prompt")
+    interrupted(k, run, door)
+    assert k.execute("print('next')").ok().stdout == "next\n"
 
 
 @pytest.mark.parametrize("door", DOORS)
@@ -146,7 +170,7 @@ def test_second_escalates_from_a_sync_cell(kernel, subs):
     kernel.interrupt("signal")
     assert kernel.wait(run, 5).ok().stdout.endswith("swallowed 2\n")
     assert kernel.wait(other, 5).content["ename"] == "KeyboardInterrupt"
-    assert kernel.execute("await asyncio.sleep(0)\ntask.cancelled()").ok().result == "True" and task.is_done
+    assert kernel.execute("await asyncio.wait([task], timeout=1)\ntask.cancelled()").ok().result == "True" and task.is_done
 
 
 @pytest.mark.parametrize("door", DOORS)

@@ -71,10 +71,11 @@ def test_unknown_id(kernel, msg_type, content):
 
 
 def test_subshell_magic(kernel, sub):
-    run = sub.execute("%subshell").ok()
-    assert sub.id in run.stdout and f"subshell-{sub.id}" in run.stdout
-    main = kernel.execute("%subshell").ok().stdout
-    assert "None" in main.splitlines()[0] and "MainThread" in main and sub.id in main
+    def told(who): return dict(line.split(": ", 1) for line in who.execute("%subshell").ok().stdout.splitlines())
+    of_sub, of_main = told(sub), told(kernel)
+    assert (of_sub["subshell id"], of_main["subshell id"]) == (sub.id, "None")
+    assert of_sub["thread id"] != of_main["thread id"] == of_sub["main thread id"] == of_main["main thread id"]
+    assert sub.id in of_sub["subshell list"] and sub.id in of_main["subshell list"]
 
 
 # --- order and concurrency
@@ -264,14 +265,15 @@ def test_many(start):
         k.execute("gc.collect();").ok()
         return psutil.Process(k.pid).memory_info().rss
 
-    round_(1)
-    round_(64)
+    for n in (1, 64, 64): round_(n)
     names = "[t.name for t in threading.enumerate() if 'subshell' in t.name]"
     wait_until(lambda: k.execute(names).ok().result == "[]", 5, "threads to end")
     first, n = rss(), len(threads(k))
     for i in (1, 2, 7, 31, 64, 64): round_(i)
     wait_until(lambda: k.execute(names).ok().result == "[]" and len(threads(k)) <= n, 5, f"threads to be {n} again")
     assert listed(k) == []
+    shells = k.execute("gc.collect()\nsum(type(o).__name__ == 'ZMQInteractiveShell' for o in gc.get_objects())").ok()
+    assert shells.result == "1"
     grown = rss() - first
     print(f"169 subshells: {n} threads before and after, {grown >> 10} KiB more")
     assert grown < 4 << 20, f"{grown >> 10} KiB"
