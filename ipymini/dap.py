@@ -178,7 +178,7 @@ class Adapter:
         "Stop the calling thread at `frame`, as at a breakpoint."
         db,thread = self.db, threading.current_thread()
         db.enable_tracing()
-        db.set_suspend(thread, self.pydevd.CMD_SET_BREAK, suspend_other_threads=True)
+        db.set_suspend(thread, self.pydevd.CMD_SET_BREAK, suspend_requested=True)  # with sys.monitoring, or steps from here would not stop
         db.do_wait_suspend(thread, frame, "line", None)
 
     def place(self, frame):

@@ -86,7 +86,8 @@ class Debugger:
         "Attach, and tell debugpy that configuration is done: JupyterLab never does."
         for t in threading.enumerate():
             if t.name == "IPythonHistorySavingThread": hide(t)
-        fixed = dict(request="attach", redirectOutput=False, subProcess=False)
+        # One thread stops, the others run on: where pydevd stops them all, now and then one that was resumed is stopped again, and nobody is told.
+        fixed = dict(request="attach", redirectOutput=False, subProcess=False, stopAllThreadsOnSuspend=False)
         response = self.adapter.request("attach", dict(dict(justMyCode=True), **arguments) | fixed)
         if not response["success"]: return response
         self.ask("configurationDone")
@@ -138,9 +139,13 @@ class Debugger:
     def place(self, frame): return self.adapter.place(frame)
 
     def free(self, later):
-        "Let the calling thread go, which is to be interrupted, and `later` all others that are stopped."
+        "Let the calling thread go, which is to be interrupted, and `later` all others that are stopped; debugpy itself will not tell of it."
         self.adapter.free()
-        later(self.adapter.resume)
+        later(self.freed)
+
+    def freed(self):
+        self.adapter.resume()
+        for thread in list(self.stopped): self.on_event(dict(event="continued", body=dict(threadId=thread, allThreadsContinued=False)))
 
     def resume(self):
         "Let all stopped threads run on. Any thread."

@@ -113,6 +113,10 @@ class FakeBridge:
 
     def comm(self, msg): self.comms.append((msg.type, msg.content["comm_id"]))
 
+    def for_subshell(self, worker, subshell_id): return FakeBridge(self.out, **self.words)
+
+    def end(self): self.count = None
+
 
 ERROR = dict(status="error", ename="ZeroDivisionError", evalue="division by zero", traceback=["tb"])
 

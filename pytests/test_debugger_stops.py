@@ -118,6 +118,33 @@ def test_generators_and_nested_cells(debug):
     assert debug.k.wait(run).ok().result == "[1, 2]"
 
 
+def test_subshell(debug):
+    "A cell on a subshell stops, main does not, and an interrupt ends it."
+    sub = dict(subshell_id=debug.k.request("create_subshell_request", channel="control").content["subshell_id"])
+    run = debug.run("import threading; work(1)", header_extra=sub)
+    thread, frames = debug.stop("breakpoint")
+    assert {t["id"]: t["name"] for t in debug.ask("threads")["threads"]}[thread].startswith("subshell-") and where(frames)[0] == ("work", 2)
+    assert where(debug.step("next", thread))[0] == ("work", 3)
+    assert debug.k.execute("7 * 6").result == "42"
+    resumed(debug, run)
+    run = debug.run("work(2)\nimport time; time.sleep(60)", header_extra=sub)
+    debug.stop("breakpoint")
+    debug.k.interrupt()
+    assert debug.k.wait(run, timeout=5).ename == "KeyboardInterrupt"
+    assert debug.k.execute("3 * 3").result == "9"
+    debug.k.request("delete_subshell_request", sub, "control").ok()
+
+
+def test_queries_while_stopped(debug):
+    "Completion, inspection and control go on while a cell is stopped."
+    run = debug.run("work(2)")
+    debug.stop("breakpoint")
+    assert "work" in debug.k.request("complete_request", dict(code="wor", cursor_pos=3), timeout=5).ok().content["matches"]
+    assert debug.k.request("inspect_request", dict(code="work", cursor_pos=4), timeout=5).ok().content["found"]
+    debug.k.request("kernel_info_request", channel="control", timeout=2).ok()
+    resumed(debug, run)
+
+
 # --- modules
 
 def test_module_and_back(debug, module):
