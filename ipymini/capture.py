@@ -286,6 +286,13 @@ def _executor_submit(original):
     return submit
 
 
+def _cmdloop(self):
+    "The prompt of a debugger, once: an interrupt ends it and the cell. Pdb's own would ask again, for ever."
+    self.allow_kbdint = True
+    self.cmdloop()
+    self.allow_kbdint = False
+
+
 class Ipdb:
     "Finder of pdb and of IPython's debugger: as soon as the latter is there, its Pdb is what `import pdb` finds."
 
@@ -297,6 +304,7 @@ class Ipdb:
         def exec_module(module):
             run(module)
             ipdb = importlib.import_module("IPython.core.debugger")  # half of it, if it is what imports pdb
+            if hasattr(ipdb, "Pdb"): ipdb.Pdb._cmdloop = _cmdloop
             if hasattr(ipdb, "InterruptiblePdb"): sys.modules["pdb"].Pdb,sys.modules["pdb"].set_trace = ipdb.InterruptiblePdb, ipdb.set_trace
         spec.loader.exec_module = exec_module
         return spec

@@ -177,9 +177,12 @@ class Adapter:
     def stop_here(self, frame):
         "Stop the calling thread at `frame`, as at a breakpoint."
         db,thread = self.db, threading.current_thread()
-        db.enable_tracing()
-        db.set_suspend(thread, self.pydevd.CMD_SET_BREAK, suspend_requested=True)  # with sys.monitoring, or steps from here would not stop
-        db.do_wait_suspend(thread, frame, "line", None)
+        db.disable_tracing()  # or pydevd would stop in its own waiting: this is no callback of the interpreter's, in which nothing is traced
+        try:
+            db.set_suspend(thread, self.pydevd.CMD_SET_BREAK, suspend_requested=True)  # with sys.monitoring steps from here would not stop else
+            db.do_wait_suspend(thread, frame, "line", None)
+        finally:
+            if self.db is db: db.enable_tracing()
 
     def place(self, frame):
         """What is the calling thread doing, interrupted in `frame`, if the debugger has stopped it? "wait": just that. "work": it evaluates something. "busy": something

@@ -39,8 +39,8 @@ def raise_pending():
 
 
 def whose(frame):
-    """Who is interrupted in `frame`? "user": code that a cell or task runs, or a wait in its name. "kernel": code of ours, which must finish
-    first. "loop": nobody, the event loop waits."""
+    """Who is interrupted in `frame`? "user": code that a cell runs, or a wait in its name. "task": the same for a task of the loop's.
+    "kernel": code of ours, which must finish first. "loop": nobody, the event loop waits."""
     user = waits = False
     while frame is not None:
         code = frame.f_code
@@ -51,4 +51,4 @@ def whose(frame):
             if not waits: return "kernel"
         else: user = user or frame.f_globals.get("__name__", "").partition(".")[0] not in ("asyncio", "selectors")
         frame = frame.f_back
-    return "user" if user else "kernel" if waits else "loop"
+    return "task" if user else "kernel" if waits else "loop"

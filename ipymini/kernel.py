@@ -14,7 +14,6 @@ from .frames import PENDING
 from .info import kernel_info
 from .lane import Lane, Overtaking
 from .life import Life, leave, parent_fd, signal_children, watch_by_hand
-from .requests import BadContent
 from .scope import Port, Scope
 from .stdin import Stdin
 from .subshells import QUERIES, Subshell, UnknownSubshellError, failure, handle, is_comm, reply
@@ -39,13 +38,13 @@ class Kernel:
         self.control = dict(kernel_info_request=self.kernel_info, connect_request=self.connect, interrupt_request=self.interrupt_request,
             shutdown_request=self.shutdown)
         query = Lane("query", lambda f: f())
-        self.lanes = dict(query=query, overtaking=Overtaking(), debug=Lane("debug", self.serve_debug, ready=False), control=Lane("control", self.serve_control),
+        self.lanes = dict(query=query, overtaking=Overtaking(), debug=Lane("debug", self.serve_debug, ready=False), control=Lane("control", self.serve_control, ready=False),
             interrupts=Lane("interrupts", self.make_sure))
         self.main = Subshell(self.port, self.control, self.life, query)
         self.subs = {None: self.main}
         self.detours = Detours(self.make_subshell, self.end_when_done)
         self.life.detour,self.life.cell_ended = self.detours.open, self.detours.close
-        self.interrupted = 0, 0.0  # (number of the main request, when) of the last interrupt
+        self.interrupted = None, 0.0  # ((subshell, number of its request), when) of the last interrupt
 
     # --- life
 
@@ -79,7 +78,7 @@ class Kernel:
         bridge = Bridge(self.main.worker, KernelFacade(self))
         bridge.start(*self.args)
         self.main.bridge = bridge
-        self.channels.call(self.lanes["debug"].open)
+        for lane in ("debug", "control"): self.channels.call(self.lanes[lane].open)
 
     def forked(self):
         "In a forked child: it is no kernel, and signals mean to it what they mean to any process."
@@ -118,11 +117,11 @@ class Kernel:
         worker,debugger = self.main.worker, self.capture.debugger
         place = debugger and debugger.place(frame)
         if place == "wait": debugger.free(self.channels.call)
-        elif place: self.interrupt_again(worker.now.number)
+        elif place: self.channels.call(lambda number=worker.now.number: self.signal_again(number))
         elif debugger and debugger.stopped: self.channels.call(debugger.resume)
         if place == "busy": return
         if not worker.now.repeated: self.channels.call(lambda number=worker.now.number: self.spread(number))
-        worker.on_signal(frame, again=self.interrupt_again)
+        worker.on_signal(frame, self.interrupt_again, lambda number: self.channels.call(lambda: self.lanes["interrupts"].put(number)))
 
     def interrupt_again(self, number):
         "Interrupt main's request `number` once more, when kernel code has had a moment to finish. From the signal handler."
@@ -130,16 +129,25 @@ class Kernel:
 
     def repeat(self, number):
         time.sleep(0.001)  # kernel code runs for microseconds; most of it raises what is pending when it ends, and not all of it can
-        if not PENDING: return
+        if PENDING: self.signal_for(number)
+
+    def signal_again(self, number):
+        time.sleep(0.001)  # what the debugger evaluates ends soon: it was interrupted, too
+        self.signal_for(number)
+
+    def signal_for(self, number):
+        "As `signal_main`, if it still serves request `number` then."
         self.main.worker.now.repeated = number
         self.signal_main()
 
     def spread(self, number):
-        "What an interrupt means to the others: the busiest subshell's if main is idle, everybody's if it is the second for the same request. On io."
-        (last,when),self.interrupted = self.interrupted, (number, time.monotonic())
-        if last == number and self.interrupted[1] - when < TWICE: return self.interrupt_all()
-        busy = [s for s in self.subs.values() if s.worker.now.number]
-        if not number and busy: self.interrupt_sub(max(busy, key=lambda s: s.worker.now.since))
+        "What an interrupt means to others than main: if that is idle the subshell that began last is meant; the second one for the same request means all. On io."
+        busy = [s for s in self.subs.values() if s.worker.now.number and s is not self.main]
+        target = self.main if number or not busy else max(busy, key=lambda s: s.worker.now.since)
+        meant = target, number or target.worker.now.number
+        (last,when),self.interrupted = self.interrupted, (meant, time.monotonic())
+        if last == meant and self.interrupted[1] - when < TWICE: return self.interrupt_all()
+        self.interrupt_sub(target)
 
     def interrupt_all(self):
         "Interrupt every subshell and every task of the user's."
@@ -166,6 +174,7 @@ class Kernel:
         while True:
             time.sleep(0.1)  # nobody tells that a signal is lost
             if now.number != number or now.hit == number: return
+            now.repeated = number
             self.signal_main()
 
     # --- requests in: on io
@@ -212,9 +221,7 @@ class Kernel:
         table = dict(create_subshell_request=self.create_subshell, delete_subshell_request=self.delete_subshell, list_subshell_request=self.list_subshell)
         with Scope(self.port, msg) as scope: reply("control", scope, handle(table, scope))
 
-    def create_subshell(self, scope):
-        if self.main.bridge is None: raise BadContent("the kernel is still starting")
-        return dict(status="ok", subshell_id=self.make_subshell().id)
+    def create_subshell(self, scope): return dict(status="ok", subshell_id=self.make_subshell().id)
 
     def make_subshell(self):
         sub = Subshell(self.port, self.control, self.life, self.lanes["query"], str(uuid.uuid4()))

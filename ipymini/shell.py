@@ -5,7 +5,7 @@ Must not know: sockets, threads, requests; it asks `scope` for whom an output is
 Threads: the worker's that owns the shell; `publish` any.
 Spec: messaging, "Display data", "Results", "Payloads (DEPRECATED)"."""
 
-import asyncio, contextlib, os, sys, threading
+import asyncio, contextlib, os, signal, sys, threading
 
 from IPython.core import page, payloadpage
 from IPython.core.autocall import ZMQExitAutocall
@@ -149,6 +149,13 @@ class ZMQInteractiveShell(InteractiveShell):
         "End the kernel when the cell is done, and tell the client."
         self.exit_now = not self.keepkernel_on_exit
         self.payload_manager.write_payload(dict(source="ask_exit", keepkernel=bool(self.keepkernel_on_exit)))
+
+    def system_piped(self, cmd):
+        "As IPython's `!cmd`; one that an interrupt ends is a KeyboardInterrupt."
+        super().system_piped(cmd)
+        if self.user_ns.get("_exit_code") == -signal.SIGINT: raise KeyboardInterrupt
+
+    system = system_piped
 
     def set_next_input(self, text, replace=False):
         "Offer `text` as the next cell, or with `replace` instead of this one; the last offer of a cell counts."

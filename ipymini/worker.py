@@ -5,7 +5,7 @@ Must not know: sockets, IPython, what a request means; it hands each message to 
 Threads: `put`, `claim`, `stop` and `interrupt` may be called from any, `on_signal` from a signal handler, the rest runs on the worker's own.
 Spec: JEP 91 (subshells); messaging, "Kernel interrupt"."""
 
-import asyncio, contextlib, contextvars, logging, signal, threading, time
+import asyncio, contextlib, contextvars, logging, signal, sys, threading, time
 from collections import deque
 from types import SimpleNamespace
 
@@ -116,7 +116,7 @@ class Worker:
     def attentive(self):
         "Inside, on the main thread: what comes and need not wait for the cell is served at once, between two of its bytecodes, by means of a signal."
         def on_signal(signum, frame):
-            if whose(frame) == "user": self.serve_meanwhile()
+            if whose(frame) in ("user", "task"): self.serve_meanwhile()
             elif any(map(self.meanwhile, list(self.inbox))): self.loop.call_soon_threadsafe(self._rung)
         before = signal.signal(signal.SIGURG, on_signal)
         self.now.wake = lambda: signal.pthread_kill(self.thread.ident, signal.SIGURG)
@@ -179,8 +179,9 @@ class Worker:
         for t in tasks:
             if t is not None: t.cancel(INTERRUPT)
 
-    def on_signal(self, frame, again):
-        "The interrupt itself, on this worker's thread. KeyboardInterrupt in user code; `again(number)` is called if our own code has to finish first."
+    def on_signal(self, frame, again, later=lambda number: None):
+        """The interrupt itself, on this worker's thread. KeyboardInterrupt in user code; `again(number)` is called if our own code has to finish
+        first, `later(number)` if the loop may have its turn soon enough to cancel the cell."""
         now = self.now
         meant,now.repeated = now.repeated, 0
         PENDING.clear()
@@ -189,14 +190,16 @@ class Worker:
         if who == "kernel" and now.number:
             PENDING[:] = [self.thread.ident]
             return again(now.number)
+        if self.task is not None and who != "user": self.cancel_soon()
+        if who == "task" and self.task is not None and not meant: return later(now.number)  # maybe another cell's task, which does not block for long
         now.hit = now.number
-        if who == "user": raise KeyboardInterrupt
-        if self.task is not None: self.cancel_soon()
+        if who in ("user", "task"): raise KeyboardInterrupt
 
     def interrupt(self):
         "Interrupt the request that a subshell serves; idle, nothing happens. From another thread."
         if not self.now.number: return
-        if self.task is not None: self.cancel_soon()
+        frame = sys._current_frames().get(self.thread.ident)
+        if self.task is not None and whose(frame) == "loop": self.cancel_soon()
         else: self.user.interrupt()
 
 

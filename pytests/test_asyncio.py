@@ -101,9 +101,12 @@ def test_background_tasks_during_run_until_complete(k):
     assert run.stdout == "cell\n"
 
 
+SLEEPS = ["asyncio.run(asyncio.sleep(30))", "asyncio.get_event_loop().run_until_complete(asyncio.sleep(30))", "await asyncio.sleep(0)\nasyncio.run(asyncio.sleep(30))",
+    "with asyncio.Runner() as r: r.run(asyncio.Event().wait())", "await asyncio.sleep(0)\nasyncio.get_event_loop().run_until_complete(asyncio.sleep(30))"]
+
+
 def test_sleep_in_nested_run_is_interrupted(k):
-    for cell in ("asyncio.run(asyncio.sleep(30))", "asyncio.get_event_loop().run_until_complete(asyncio.sleep(30))", "await asyncio.sleep(0)\nasyncio.run(asyncio.sleep(30))",
-            "with asyncio.Runner() as r: r.run(asyncio.Event().wait())"):
+    for cell in SLEEPS:
         run = k.execute(f"print('started')\n{cell}", wait=False)
         k.sees(run, "started\n", 5)
         k.interrupt("signal")

@@ -42,10 +42,10 @@ STACKS = [  # chkstyle: ignore-node (a table)
     ("root asyncio ours run_cell nameless", "user"),
     ("root asyncio ours run_cell ipython cell ours", "kernel"), ("root asyncio ours run_cell ipython cell ours numpy", "kernel"),
     ("root asyncio ours run_cell ipython cell ours ask", "user"), ("root asyncio ours run_cell ipython cell ours ask user", "user"),
-    ("root asyncio ours ipython", "kernel"), ("root asyncio ask", "kernel"), ("root asyncio ours ask", "kernel"), ("root asyncio ours ask numpy", "kernel"), ("root asyncio cell ask", "user"),
-    ("root asyncio ours run_cell ask", "user"), ("root asyncio ours run_cell ipython cell ours ask ours", "kernel"), ("root asyncio cell ours ask ask", "user"),
-    ("root asyncio user", "user"), ("root asyncio cell", "user"), ("root asyncio cell ours", "kernel"),
-    ("root asyncio user asyncio selectors", "user"), ("root asyncio ours run_cell ipython cell asyncio selectors", "user"),
+    ("root asyncio ours ipython", "kernel"), ("root asyncio ask", "kernel"), ("root asyncio ours ask", "kernel"), ("root asyncio ours ask numpy", "kernel"), ("root asyncio cell ask", "task"),
+    ("root asyncio ours run_cell ask", "user"), ("root asyncio ours run_cell ipython cell ours ask ours", "kernel"), ("root asyncio cell ours ask ask", "task"),
+    ("root asyncio user", "task"), ("root asyncio cell", "task"), ("root asyncio cell ours", "kernel"),
+    ("root asyncio user asyncio selectors", "task"), ("root asyncio ours run_cell ipython cell asyncio selectors", "user"),
     ("root asyncio ours run_cell asyncio selectors", "kernel")]
 
 

@@ -10,7 +10,7 @@ AFTER = 0.05   # seconds that a query waits for its turn
 WITHIN = 0.1   # seconds in which it is answered then
 BUSY = dict(sleep="import threading\ngate = threading.Event()\nprint('started')\ngate.wait(60)",
     cpu="import threading\ngate = threading.Event()\nprint('started')\nx = 0\nwhile not gate.is_set(): x += 1")
-QUERIES = dict(
+QUERIES = dict(  # chkstyle: ignore-node (a table)
     complete    = dict(code="gat", cursor_pos=3),
     inspect     = dict(code="len", cursor_pos=3, detail_level=0),
     is_complete = dict(code="for i in x:"),

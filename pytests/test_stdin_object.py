@@ -34,12 +34,6 @@ def test_reading_goes_on_after_the_end(kernel):
     assert kernel.execute("import sys\nlist(sys.stdin), sys.stdin.readline()", answers=["a", "\x04", "b"]).ok().result == "(['a\\n'], 'b\\n')"
 
 
-def test_what_is_left_of_a_line_ends_with_the_cell(kernel):
-    "Half a line that a cell left is not the next one's."
-    kernel.execute("import sys\nsys.stdin.read(1)", answers=["abc"]).ok()
-    assert kernel.execute("sys.stdin.readline()", answers=["new"]).ok().result in ("'new\\n'",)
-
-
 @pytest.mark.parametrize("prompt,text", [("3", "3"), ("None", "None"), ("[1]", "[1]"), ("object.__name__", "object"), ("''", "")])
 def test_input_of_anything(kernel, prompt, text):
     run = kernel.execute(f"input({prompt})", answers=["x"]).ok()

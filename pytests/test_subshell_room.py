@@ -4,7 +4,7 @@ import contextlib, sys, threading, time
 import pytest
 
 import ipymini.budget as budget
-from fakes import FakeChannels, FakeKernel, execute, request
+from fakes import FakeChannels, FakeKernel, request
 from ipymini.scope import Scope, current
 
 WAIT = 10  # seconds until a wait gives up
@@ -47,7 +47,7 @@ def idle(k, *mids): until(lambda: all(f"{m} idle" in k.out.lines() for m in mids
 
 def control(k, kind, mid, **content):
     "A request on the control lane; the content of its reply."
-    k.route("control", request(f"{kind}_subshell_request", mid, **content))
+    k.route("control", request(f"{kind}_subshell_request", mid, content_=content))
     idle(k, mid)
     return next(m.content for m in k.out if m.parent == mid and m.channel == "control")
 
@@ -66,13 +66,6 @@ def test_create_list_delete(make):
     assert lines(k, "4") == ["4 busy", "4 delete_subshell_reply ok", "4 idle"]
     assert control(k, "delete", "6", subshell_id=a)["ename"] == "UnknownSubshellError"
     assert control(k, "delete", "7")["ename"] == "BadContent"
-
-
-def test_before_there_is_a_bridge(make):
-    "While IPython is being imported a subshell cannot be made yet; nobody dies of it."
-    k = make()
-    k.bridge = None
-    assert control(k, "create", "1")["status"] == "error"
 
 
 def test_served_on_its_own_thread(make):
