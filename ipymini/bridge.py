@@ -142,12 +142,13 @@ class Bridge:
         nothing = dict(status="ok", matches=[], cursor_start=cursor_pos, cursor_end=cursor_pos, metadata={})
         if is_moot(): return nothing
         completer = self.shell.Completer
-        if not completer.use_jedi: return self.complete(code, cursor_pos)
-        try: return within(budget, is_moot, self.complete, code, cursor_pos)
+        use_jedi,share = completer.use_jedi, 0.7 if completer.use_jedi else 1
+        try: return within(budget*share, is_moot, self.complete, code, cursor_pos)
         except TimeoutError:
-            if is_moot(): return nothing
+            if is_moot() or not use_jedi: return nothing
         completer.use_jedi = False
-        try: return self.complete(code, cursor_pos)
+        try: return within(budget*(1 - share), is_moot, self.complete, code, cursor_pos)
+        except TimeoutError: return nothing
         finally: completer.use_jedi = True
 
     @cell_code

@@ -17,19 +17,22 @@ class Stopped(BaseException):
 
 def within(seconds, is_moot, f, *args):
     "`f(*args)`, or TimeoutError after `seconds`, or as soon as `is_moot()`; what `f` raises. The call is then stopped as soon as it runs Python code."
-    done,box = threading.Event(), []
+    done,box,lock = threading.Event(), [], threading.Lock()
     def run():
-        try: box.append((f(*args), None))
-        except Stopped: return
-        except BaseException as e: box.append((None, e))  # carried over to who waits
-        finally: done.set()
+        try:
+            try: box.append((f(*args), None))
+            except Exception as e: box.append((None, e))  # carried over to who waits
+            with lock: done.set()  # from here on nobody stops this thread, or one that gets its ident
+        except Stopped: done.set()
     thread = threading.Thread(target=run, name="within", daemon=True)
     hide(thread)
     thread.start()
     until = time.monotonic() + seconds
     while not done.wait(min(SLICE, max(0, until - time.monotonic()))):  # in slices: nobody tells when a newer request arrives
         if time.monotonic() < until and not is_moot(): continue
-        raise_in(thread, Stopped)
+        with lock:
+            if done.is_set(): break
+            raise_in(thread, Stopped)
         raise TimeoutError
     value,error = box[0]
     if error: raise error

@@ -267,8 +267,9 @@ def _sleep(original):
 
 def _thread_start(original):
     def start(self):
-        self._ipymini_scope = here()
-        original(self)
+        to = self._ipymini_scope = here()
+        if to is None or to.sub is None: return original(self)
+        with to.sub.worker.user.unharmed(): original(self)
     return start
 
 

@@ -5,7 +5,7 @@ Must not know: zmq (`Channels` sends), IPython (`Bridge` runs), what shell reque
 Threads: `route` and short control requests on io; subshells are made and ended on the control lane; debug_request on the debug lane.
 Spec: messaging, "Messages on the control (ROUTER/DEALER) channel"; JEP 91 (subshells)."""
 
-import contextlib, logging, os, signal, time, uuid
+import contextlib, logging, os, signal, sys, time, uuid
 
 from .capture import Capture
 from .channels import Channels
@@ -21,6 +21,7 @@ from .wire import PORTS, Codec
 
 log = logging.getLogger("ipymini.kernel")
 EXIT_WITHIN = 0.7  # seconds from shutdown_request to the end of the process, whatever the user's code does
+SWITCH = 0.001     # seconds a cell that computes may keep the GIL from the threads that answer meanwhile
 TWICE = 2.0        # seconds within which a second interrupt of the same request means everything
 SUBSHELLS = {"create_subshell_request", "delete_subshell_request", "list_subshell_request"}
 
@@ -60,6 +61,7 @@ class Kernel:
 
     def run(self):
         "Start IPython, serve until shutdown, and end what was opened. Main thread."
+        sys.setswitchinterval(SWITCH)
         signal.signal(signal.SIGINT, self.on_sigint)
         signal.signal(signal.SIGTERM, lambda signum, frame: self.channels.call(lambda: self.stop(False)))
         self.main.worker.run(self.start)
@@ -201,9 +203,13 @@ class Kernel:
 
     def route_comm(self, sub, msg):
         "Comms are main's, whatever subshell they came through: plots and widgets break on other threads. Only if main is blocked, the subshell's."
-        if sub is not self.main and (self.main.worker.is_blocked or any(map(is_comm, list(sub.worker.inbox)))): return sub.put(msg)
+        if sub.comms: return sub.put(msg)  # behind those that it has
         self.main.put(msg)
-        if sub is not self.main: self.lanes["overtaking"].watch(self.main.worker, msg, sub.put, lambda: self.main.worker.is_blocked)
+        if sub is not self.main: self.lanes["overtaking"].watch(self.main.worker, msg, lambda m: self.hand_over(sub, m), lambda: self.main.worker.is_blocked)
+
+    def hand_over(self, sub, msg):
+        "Let `sub` serve the comm message `msg`, which has waited for main too long, and all that have come for it since, for their order's sake."
+        for m in (msg, *self.main.worker.take(lambda m: is_comm(m) and m.subshell_id == sub.id)): sub.put(m)
 
     def refuse(self, msg):
         with Scope(self.port, msg) as scope: reply("shell", scope, failure(msg, UnknownSubshellError(f"no subshell {msg.subshell_id!r}")))
@@ -237,7 +243,7 @@ class Kernel:
         if sub is None: raise UnknownSubshellError(f"no subshell {subshell_id!r}")
         sub.worker.stop()
         self.interrupt_sub(sub)
-        for m in sub.worker.take(lambda m: True): self.refuse(m)
+        sub.refuse_rest()
         return dict(status="ok")
 
     def list_subshell(self, scope): return dict(status="ok", subshell_id=[s for s in self.subs if s is not None])

@@ -65,6 +65,15 @@ def hide(thread):
 
 
 def raise_in(thread, exc):
-    "Raise `exc` in `thread` as soon as it runs Python code; None takes back what has not been raised yet."
+    "Raise `exc` in `thread` as soon as it runs Python code."
     import ctypes
-    ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread.ident), ctypes.py_object(exc) if exc else None)
+    ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread.ident), ctypes.py_object(exc))
+
+
+def absorb(thread):
+    """Let a KeyboardInterrupt that `raise_in` may have left pending in this `thread` be over. Not with NULL for an exception: that leaves Python 3.11 in a state
+    in which every function that is traced hangs."""
+    try:
+        raise_in(thread, KeyboardInterrupt)  # replaces one that is pending
+        while True: pass
+    except KeyboardInterrupt: return

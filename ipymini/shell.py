@@ -5,7 +5,7 @@ Must not know: sockets, threads, requests; it asks `scope` for whom an output is
 Threads: the worker's that owns the shell; `publish` any.
 Spec: messaging, "Display data", "Results", "Payloads (DEPRECATED)"."""
 
-import asyncio, contextlib, os, signal, sys, threading
+import asyncio, contextlib, os, signal, subprocess, sys, threading
 
 from IPython.core import page, payloadpage
 from IPython.core.autocall import ZMQExitAutocall
@@ -17,6 +17,7 @@ from IPython.core.displaypub import DisplayPublisher
 from IPython.core.history import HistoryManager, HistoryOutput
 from IPython.core.interactiveshell import InteractiveShell, InteractiveShellABC
 from IPython.core.usage import default_banner
+from IPython.utils.process import system
 from traitlets import Any, Bool, CBool, Type, default
 
 from .cells import cell_file
@@ -151,9 +152,11 @@ class ZMQInteractiveShell(InteractiveShell):
         self.payload_manager.write_payload(dict(source="ask_exit", keepkernel=bool(self.keepkernel_on_exit)))
 
     def system_piped(self, cmd):
-        "As IPython's `!cmd`; one that an interrupt ends is a KeyboardInterrupt."
-        super().system_piped(cmd)
-        if self.user_ns.get("_exit_code") == -signal.SIGINT: raise KeyboardInterrupt
+        "As IPython's `!cmd`, which counts frames to find names; one that an interrupt ends is a KeyboardInterrupt."
+        if cmd.rstrip().endswith("&"): raise OSError("Background processes not supported.")
+        code = self.user_ns["_exit_code"] = system(self.var_expand(cmd, depth=1))
+        if code == -signal.SIGINT: raise KeyboardInterrupt
+        if self.system_raise_on_error and code: raise subprocess.CalledProcessError(code, cmd)
 
     system = system_piped
 
@@ -210,7 +213,9 @@ class ZMQInteractiveShell(InteractiveShell):
 
 
 def scope_for(parent):
-    "A scope for `parent`, a message as a dict."
+    "A scope for `parent`, a message as a dict; that of the latest cell itself if it is its own (ipywidgets' Output sets it back)."
+    latest = Scope.latest
+    if latest is not None and latest.open and latest.msg.id == parent["header"]["msg_id"]: return latest
     return Scope(out().port, Msg(dict(parent["header"], date=str(parent["header"].get("date"))), parent.get("content", {})), out().sub)
 
 
@@ -302,6 +307,5 @@ def fork_shell(main, subshell_id):
     sub.history_manager = SubshellHistory(shell=sub, parent=sub)
     sub.history_manager.db_cache_size = main.history_manager.db_cache_size
     sub.displayhook = SubshellHook(parent=sub, shell=sub, cache_size=main.cache_size)
-    sub.display_pub = type(main.display_pub)(parent=sub, shell=sub)
     sub.payload_manager = type(main.payload_manager)(parent=sub)
     return sub

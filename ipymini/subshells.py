@@ -26,12 +26,22 @@ class Subshell:
 
     def __init__(self, port, common, life, elsewhere, id=None, bridge=None):
         self.port,self.life,self.elsewhere,self.id,self.bridge = port, life, elsewhere, id, bridge
-        self.worker,self.abort_until,self.asked,self.thread = Worker(self.serve, is_comm), 0.0, 0, None
+        self.worker,self.abort_until,self.thread = Worker(self.serve, is_comm), 0.0, None
+        self.newest,self.comms = {}, set()  # the last complete_request of each session; ids of the comm messages that main has handed over
         self.table = common | dict(execute_request=self.execute, complete_request=self.complete, inspect_request=self.inspect,
             is_complete_request=self.is_complete, history_request=self.history, comm_info_request=self.comm_info,
             comm_open=self.comm, comm_msg=self.comm, comm_close=self.comm)
 
-    def put(self, msg): self.worker.put(msg)
+    def put(self, msg):
+        "Queue `msg`; refused if the subshell has ended. Any thread."
+        if msg.type == "complete_request": self.newest[msg.header.get("session")] = msg.id
+        if self.id is not None and is_comm(msg): self.comms.add(msg.id)
+        self.worker.put(msg)
+        if self.worker.stopping and self.id is not None: self.refuse_rest()
+
+    def refuse_rest(self):
+        "Tell who still waits that the subshell is gone."
+        for m in self.worker.take(lambda m: True): self.refuse(m, failure(m, UnknownSubshellError(f"no subshell {self.id!r}")))
 
     def close(self, done):
         "Let the subshell end when it has nothing left to serve; `done()` is called then. Any thread."
@@ -47,6 +57,7 @@ class Subshell:
             try: self.worker.run(start)
             finally:
                 ready.set()
+                self.refuse_rest()
                 if self.bridge: self.bridge.end()
         self.thread = threading.Thread(target=run, name=f"subshell-{self.id}", daemon=True)
         self.thread.start()
@@ -68,6 +79,7 @@ class Subshell:
             self.port.drain()
             stopped = self.stop_queued(scope, content)  # before the reply: a client that has seen it may send what is not to be aborted
             reply("shell", scope, content)
+        self.comms.discard(msg.id)
         for m in stopped: self.refuse(m, dict(status="aborted"))
         self.life.cell_ended(scope)
         if self.life.asked is not None: self.life.end_soon()
@@ -107,9 +119,9 @@ class Subshell:
         return await self.worker.elsewhere(self.elsewhere, scope, lambda: self.complete_now(scope, code, cursor_pos))
 
     def complete_now(self, scope, code, cursor_pos):
-        pos = clamp(cursor_pos, code)
-        self.asked = mine = self.asked + 1
-        return self.bridge.complete_within(code, pos, lambda: self.asked != mine)
+        msg = scope.msg
+        is_moot = lambda: self.newest.get(msg.header.get("session"), msg.id) != msg.id  # its client has asked again
+        return self.bridge.complete_within(code, clamp(cursor_pos, code), is_moot)
 
     def inspect(self, scope, code, cursor_pos, detail_level, omit_sections):
         return self.bridge.inspect(code, clamp(cursor_pos, code), detail_level, omit_sections)

@@ -5,12 +5,12 @@ Must not know: sockets, IPython, what a request means; it hands each message to 
 Threads: `put`, `claim`, `stop` and `interrupt` may be called from any, `on_signal` from a signal handler, the rest runs on the worker's own.
 Spec: JEP 91 (subshells); messaging, "Kernel interrupt"."""
 
-import asyncio, contextlib, contextvars, logging, signal, sys, threading, time
+import asyncio, contextlib, contextvars, logging, signal, sys, threading, time, weakref
 from collections import deque
 from types import SimpleNamespace
 
 from .frames import INTERRUPT, PENDING, root_code, whose
-from .lane import PATIENCE, raise_in
+from .lane import PATIENCE, absorb, raise_in
 from .loops import OURS
 from .scope import current
 
@@ -25,7 +25,7 @@ class Worker:
         self.serve,self.meanwhile,self.inbox = serve, meanwhile, deque()
         self.context,self.loop,self.task,self.server = contextvars.Context(), None, None, None
         self.thread,self.stopping,self.bell = None, False, None
-        self.now = SimpleNamespace(number=0, last=0, repeated=0, hit=0, since=0.0, aside=None, closing=None, wake=None)  # the request being served: its number (0: none), start, ...
+        self.now = SimpleNamespace(number=0, last=0, repeated=0, hit=0, since=0.0, aside=None, closing=None, wake=None, servers=weakref.WeakSet())  # the request being served: its number (0: none), start, ...
         self.user = UserCode(self)
 
     # --- inbox: any thread
@@ -66,10 +66,19 @@ class Worker:
         while not self.server.done():
             try: self.loop.run_forever()
             except (KeyboardInterrupt, SystemExit): log.info("a task ended with KeyboardInterrupt or SystemExit")
+        self.loop.run_until_complete(self._end())
         self.server.result()
+        self.loop.close()
+
+    async def _end(self, within=0.3):
+        "Let what was being served be answered: completions on their lane, unlocked cells, which are cancelled."
+        if self.task is not None: self.task.cancel(INTERRUPT)
+        rest = [t for t in self.now.servers if t is not self.server and not t.done()]
+        if rest: await asyncio.wait(rest, timeout=within)
 
     def _serve_from_now(self):
         self.server = self.loop.create_task(self._serve(), context=self.context)
+        self.now.servers.add(self.server)
         self.server.add_done_callback(lambda t: t is self.server and self.loop.stop())
         self.bell.set()
 
@@ -101,12 +110,16 @@ class Worker:
         self.context.run(current.set, None)
         self._serve_from_now()
 
-    def _ring(self): self.loop.call_soon_threadsafe(self._rung)
+    def soon(self, f, *args):
+        "Call `f(*args)` on the loop; not at all if that is closed. Any thread, and signal handlers."
+        with contextlib.suppress(RuntimeError): self.loop.call_soon_threadsafe(f, *args)
+
+    def _ring(self): self.soon(self._rung)
 
     def _rung(self):
         self.bell.set()
         if self.now.aside: self.now.aside()
-        if self.task is not None: self.context.run(self.serve_meanwhile)
+        if self.task is not None: self.context.copy().run(self.serve_meanwhile)  # a copy: a nested loop may run this inside the context itself
 
     def serve_meanwhile(self):
         "Serve what need not wait for the cell that runs."
@@ -117,7 +130,7 @@ class Worker:
         "Inside, on the main thread: what comes and need not wait for the cell is served at once, between two of its bytecodes, by means of a signal."
         def on_signal(signum, frame):
             if whose(frame) in ("user", "task"): self.serve_meanwhile()
-            elif any(map(self.meanwhile, list(self.inbox))): self.loop.call_soon_threadsafe(self._rung)
+            elif any(map(self.meanwhile, list(self.inbox))): self.soon(self._rung)
         before = signal.signal(signal.SIGURG, on_signal)
         self.now.wake = lambda: signal.pthread_kill(self.thread.ident, signal.SIGURG)
         try:
@@ -143,7 +156,7 @@ class Worker:
             try: value,error = f(), None
             except BaseException as e: value,error = None, e  # carried over to who waits
             finally: current.reset(token)
-            self.loop.call_soon_threadsafe(lambda: future.done() or (future.set_exception(error) if error else future.set_result(value)))
+            self.soon(lambda: future.done() or (future.set_exception(error) if error else future.set_result(value)))
         server,late = self.server, self.loop.time() + PATIENCE
         def go_on():
             if not future.done() and self.server is server: self.unlock()
@@ -172,7 +185,7 @@ class Worker:
 
     def cancel_soon(self, everything=False):
         "Cancel the cell that awaits, or with `everything` all tasks of the loop; any thread, and signal handlers."
-        self.loop.call_soon_threadsafe(self._cancel, everything)
+        self.soon(self._cancel, everything)
 
     def _cancel(self, everything):
         tasks = [t for t in asyncio.all_tasks(self.loop) if t is not self.server] if everything else [self.task]
@@ -206,7 +219,7 @@ class Worker:
 class UserCode:
     "The stretch of a request, as a context manager, in which its thread may be hit by an asynchronous KeyboardInterrupt. Not for the main thread, which has signals."
 
-    def __init__(self, worker): self.worker,self.lock,self.runs,self.nap = worker, threading.Lock(), 0, threading.Event()
+    def __init__(self, worker): self.worker,self.lock,self.runs,self.sent,self.nap = worker, threading.Lock(), 0, False, threading.Event()
 
     @property
     def is_elsewhere(self): return self.worker.thread is not threading.main_thread()
@@ -224,14 +237,24 @@ class UserCode:
                 with self.lock:
                     self.runs -= not taken
                     taken = True
-                    raise_in(self.worker.thread, None)  # one that has not arrived yet is too late
+                    sent,self.sent = self.sent, False
+                if sent: absorb(self.worker.thread)  # one that has not arrived yet is too late
                 return
             except KeyboardInterrupt: continue  # it has arrived here: once only, as `runs` guards the next
+
+    @contextlib.contextmanager
+    def unharmed(self):
+        "Inside, no interrupt comes: CPython 3.11 gives a new thread its creator's ident at first, and it would be hit instead."
+        if not self.naps():
+            yield
+            return
+        with self.lock: yield
 
     def interrupt(self):
         with self.lock:
             if not self.runs: return
             self.nap.set()
+            self.sent = True
             raise_in(self.worker.thread, KeyboardInterrupt)
 
     def naps(self):

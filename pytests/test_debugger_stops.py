@@ -307,8 +307,8 @@ def test_shutdown_while_stopped(start, restart):
     d.run("work(1)")
     d.stop("breakpoint")
     took, run = k.shutdown(restart)
-    assert run.content == dict(status="ok", restart=restart) and took < 0.6
-    assert not os.path.exists(folder) and k.process.returncode == 0
+    assert run.content == dict(status="ok", restart=restart) and took < 2
+    assert not os.path.exists(folder) and k.process.returncode == 0, "the deadline of 0.7 s would have left with 1"
 
 
 def test_restart_restores_breakpoints(start):
