@@ -14,15 +14,16 @@ from IPython.utils.tokenutil import token_at_cursor
 from . import comms, compat
 from .config import IPKernelApp
 from .requests import error_content
-from .budget import within
+from .budget import Late, within
 from .scope import Scope, here
 from .shell import ZMQInteractiveShell, fork_shell
 from .frames import INTERRUPT, cell_code
 
 log = logging.getLogger("ipymini.bridge")
 FLAGS = dict(IPYMINI_USE_JEDI=True, IPYMINI_EXPERIMENTAL_COMPLETIONS=True)
-BUDGET = 0.5         # seconds that a completion may take
+BUDGET = 0.5         # seconds that a completion may take with Jedi; a fifth more without it after that
 abandoned = []       # coroutines that cannot be run to their end; closed, they would show a GeneratorExit
+COLD = 3.0           # seconds that the first one may take, which imports Jedi; no cell waits for it longer than for others
 HISTORY_DELAY = 1.0  # seconds after which inputs reach the history database, many at a time
 
 
@@ -44,6 +45,7 @@ class Bridge:
 
     def __init__(self, worker, kernel=None, app=None, shell=None):
         self.worker,self.kernel,self.app,self.shell,self.saving = worker, kernel, app, shell, False
+        self.late = None  # the thread of a completion that has taken too long
 
     def start(self, argv=(), connection_file=""):
         "Make the shell as IPython's configuration says, and run what that wants run at startup."
@@ -142,14 +144,16 @@ class Bridge:
         nothing = dict(status="ok", matches=[], cursor_start=cursor_pos, cursor_end=cursor_pos, metadata={})
         if is_moot(): return nothing
         completer = self.shell.Completer
-        use_jedi,share = completer.use_jedi, 0.7 if completer.use_jedi else 1
-        try: return within(budget*share, is_moot, self.complete, code, cursor_pos)
-        except TimeoutError:
-            if is_moot() or not use_jedi: return nothing
+        use_jedi,first = completer.use_jedi, COLD if "jedi" not in sys.modules else budget
+        if not (use_jedi and self.late and self.late.is_alive()):  # Jedi is no good for two threads at once
+            try: return within(first if use_jedi else budget, is_moot, self.complete, code, cursor_pos)
+            except Late as e:
+                self.late = e.thread
+                if is_moot() or not use_jedi: return nothing
         completer.use_jedi = False
-        try: return within(budget*(1 - share), is_moot, self.complete, code, cursor_pos)
-        except TimeoutError: return nothing
-        finally: completer.use_jedi = True
+        try: return within(budget/5, is_moot, self.complete, code, cursor_pos)
+        except Late: return nothing
+        finally: completer.use_jedi = use_jedi
 
     @cell_code
     def complete(self, code, cursor_pos):

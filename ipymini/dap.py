@@ -121,6 +121,7 @@ class Adapter:
     def request(self, command, arguments):
         "The adapter's response to `command`. Blocks until it is there, or until `release`. Closed if there is no adapter."
         ours,box = self.socket, queue.SimpleQueue()
+        if command == "threads": bury()
         if ours is None: raise Closed("there is no debug session: initialize and attach first")
         with self.sending:
             self.seq += 1
@@ -169,7 +170,9 @@ class Adapter:
 
     def sync(self):
         "Trace the calling thread if there is a session, and leave it alone if there is none. An exception out of pydevd, as an interrupt is, ends tracing."
-        if self.db is not None: return self.db.enable_tracing()
+        if self.db is not None:
+            bury()
+            return self.db.enable_tracing()
         if self.pydevd is None or self.is_monitoring or self.thread.__dict__.get("ended") == self.session: return
         sys.settrace(None)
         self.thread.ended = self.session
@@ -229,6 +232,12 @@ def load():
         sys.breakpointhook = hook
         for k in set(os.environ) - before: del os.environ[k]
     return sys.modules["pydevd"]
+
+
+def bury():
+    "Forget the dummies that pydevd makes of dying threads, in which the destructors of thread locals run last."
+    for ident,t in list(threading._active.items()):
+        if isinstance(t, threading._DummyThread) and ident not in sys._current_frames(): threading._active.pop(ident, None)
 
 
 def spawn(name, f):

@@ -101,12 +101,12 @@ def test_forked_child_does_not_stop(debug):
 
 def test_interrupt_while_another_thread_is_stopped(debug):
     "It runs on; main, which waited for it, is interrupted."
-    run = debug.run("import threading\nt = threading.Thread(target=work, args=(1,))\nt.start()\nt.join()")
+    run = debug.run("import threading\nt = threading.Thread(target=work, args=(1,))\nt.start()\nt.join()\nthreading.Event().wait(60)")
     debug.stop("breakpoint")
     debug.k.interrupt()
     assert debug.k.wait(run, timeout=5).ename == "KeyboardInterrupt"
-    assert debug.k.execute("t.join(5); t.is_alive()").result == "False"
-    assert debug.info()["stoppedThreads"] == []
+    debug.event("continued")
+    assert debug.k.execute("t.join(5); t.is_alive()").result == "False" and debug.info()["stoppedThreads"] == []
 
 
 def test_generators_and_nested_cells(debug):

@@ -113,7 +113,7 @@ def test_completion_has_a_budget(kernel):
     kernel.wait(run, 5).ok()
     assert 0.3 < time.monotonic() - sent < 0.9, f"{time.monotonic() - sent:.2f} s"
     assert kernel.execute("Slow.asked >= 1").ok().result == "True"
-    assert "append" in kernel.request("complete_request", dict(code="[].app", cursor_pos=6)).ok().content["matches"]
+    assert any(m.endswith("append") for m in kernel.request)  # without Jedi IPython says ".append"("complete_request", dict(code="[].app", cursor_pos=6)).ok().content["matches"]
 
 
 def test_completion_has_a_budget_while_busy(kernel, busy):
@@ -141,7 +141,7 @@ def test_newer_makes_older_moot(kernel):
     last = kernel.request("complete_request", dict(code="[].app", cursor_pos=6), wait=False)
     for r in (*runs, last): kernel.wait(r, 5).ok()
     took = time.monotonic() - sent
-    assert "append" in last.content["matches"]
+    assert any(m.endswith("append") for m in last.content["matches"])  # without Jedi IPython says ".append"
     assert took < 1, f"{took:.2f} s for five"
 
 

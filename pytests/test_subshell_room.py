@@ -197,19 +197,16 @@ def test_number_is_that_of_the_signal(make):
 
 # --- budget
 
-def test_a_call_that_ends_as_it_is_stopped(monkeypatch):
-    "Stand in the gap: nothing is raised in a thread that has ended: its ident may be another's by then."
-    raised, go, threads = [], threading.Event(), []
-    monkeypatch.setattr(budget, "raise_in", lambda thread, exc: raised.append((exc, thread.is_alive())))
-
+def test_budget():
+    "What the call gives or raises; `Late` when its time is over or nobody wants it, and the call goes on by itself, unharmed."
+    gate,ended = threading.Event(), threading.Event()
     def call():
-        threads.append(threading.current_thread())
-        go.wait(WAIT)
-
-    def moot():
-        go.set()
-        threads[0].join(WAIT)
-        return True
-
-    with contextlib.suppress(TimeoutError): budget.within(5, moot, call)
-    assert (budget.Stopped, False) not in raised
+        gate.wait(10)
+        ended.set()
+    assert budget.within(5, lambda: False, lambda a: a + 1, 1) == 2
+    with pytest.raises(ZeroDivisionError): budget.within(5, lambda: False, lambda: 1/0)
+    with pytest.raises(budget.Late) as late: budget.within(0.05, lambda: False, call)
+    assert late.value.thread.is_alive() and not ended.is_set()
+    with pytest.raises(budget.Late): budget.within(60, lambda: True, gate.wait, 10)
+    gate.set()
+    assert ended.wait(10)
