@@ -146,10 +146,12 @@ class Bridge:
         completer = self.shell.Completer
         use_jedi,first = completer.use_jedi, COLD if "jedi" not in sys.modules else budget
         if not (use_jedi and self.late and self.late.is_alive()):  # Jedi is no good for two threads at once
-            try: return within(first if use_jedi else budget, is_moot, self.complete, code, cursor_pos)
+            try: found = within(first if use_jedi else budget, is_moot, self.complete, code, cursor_pos)
             except Late as e:
                 self.late = e.thread
                 if is_moot() or not use_jedi: return nothing
+            else:
+                if found["matches"] or not use_jedi: return found  # Jedi may have failed in silence: its cache on disk breaks when a process is killed
         completer.use_jedi = False
         try: return within(budget/5, is_moot, self.complete, code, cursor_pos)
         except Late: return nothing

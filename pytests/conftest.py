@@ -14,7 +14,7 @@ def isolate(tmp):
     kernel = json.loads((spec / "kernel.json").read_text())
     kernel["argv"][0] = sys.executable
     (spec / "kernel.json").write_text(json.dumps(kernel, indent=1))
-    dirs = dict(JUPYTER_DATA_DIR="data", JUPYTER_CONFIG_DIR="config", JUPYTER_RUNTIME_DIR="runtime", IPYTHONDIR="ipython", MPLCONFIGDIR="mpl")
+    dirs = dict(JUPYTER_DATA_DIR="data", JUPYTER_CONFIG_DIR="config", JUPYTER_RUNTIME_DIR="runtime", IPYTHONDIR="ipython", MPLCONFIGDIR="mpl", XDG_CACHE_HOME="cache")
     for k, d in dirs.items():
         (tmp / d).mkdir(mode=0o700)
         os.environ[k] = str(tmp / d)

@@ -304,6 +304,7 @@ def test_shutdown_while_stopped(start, restart):
     folder = d.info()["tmpFilePrefix"]
     assert os.path.isdir(folder)
     k.execute(WORK).ok()
+    k.execute("1/0")  # what IPython imports for a first traceback is not to be measured
     d.run("work(1)")
     d.stop("breakpoint")
     took, run = k.shutdown(restart)
