@@ -198,7 +198,7 @@ class Worker:
         now = self.now
         meant,now.repeated = now.repeated, 0
         PENDING.clear()
-        if self.loop is None or meant not in (0, now.number): return  # repeated, but that request is over
+        if self.server is None or self.server.done() or meant not in (0, now.number): return  # starting, ending, or repeated when the request is over
         who = whose(frame)
         if who == "kernel" and now.number:
             PENDING[:] = [self.thread.ident]
