@@ -1,6 +1,6 @@
 """The tests' surroundings: Jupyter's and IPython's directories in a temporary place, the repository's kernelspec, and the kernels that tests share.
 `kernel` is one kernel a module; `start` starts kernels that the test may end or kill. IPYMINI_TEST_KERNEL names another kernel to test."""
-import atexit, json, os, shutil, sys, tempfile
+import atexit, json, os, shutil, subprocess, sys, tempfile
 from pathlib import Path
 import pytest
 
@@ -18,6 +18,8 @@ def isolate(tmp):
     for k, d in dirs.items():
         (tmp / d).mkdir(mode=0o700)
         os.environ[k] = str(tmp / d)
+    warm = "import jedi\nfor c in ('gnu_', 'pri', '[].app', 'import o'): jedi.Interpreter(c, [dict(gnu_function=lambda a: a, gnu_value=1)]).complete(1, len(c))"
+    subprocess.run([sys.executable, "-c", warm], check=True)  # Jedi's cache on disk: a kernel that a test kills while it writes there would break it for all
     os.environ["JUPYTER_PATH"] = str(tmp / "share")
     for k in ("JPY_PARENT_PID", "MPLBACKEND", "PYTHONSTARTUP"): os.environ.pop(k, None)
 
