@@ -1,0 +1,49 @@
+"""What ipymini sends is what ipykernel sends: hundreds of probes, played on both, compared whole.
+differences.md lists what differs on purpose. PARITY_SELF=1 plays ipykernel against itself, to show that the comparison itself is steady."""
+import importlib, re
+from pathlib import Path
+import pytest
+
+from steps import as_probe
+from twins import SELF, Twins, difference
+
+here = Path(__file__).resolve().parent
+
+
+def tables(): return {p.stem: importlib.import_module(f"probes.{p.stem}").probes for p in sorted((here/"probes").glob("[a-z]*.py"))}
+
+
+def listed():
+    "The ids in differences.md, each with its three texts."
+    rows = [re.split(r"(?<!\\)\|", line.strip().strip("|")) for line in (here/"differences.md").read_text().split("\n") if line.startswith("| `")]
+    return {r[0].strip().strip("`"): [c.strip() for c in r[1:]] for r in rows}
+
+
+probes = {f"{table}-{name}": as_probe(p) for table,ps in tables().items() for name,p in ps.items()}
+
+
+@pytest.fixture(scope="module")
+def twins():
+    t = Twins()
+    yield t
+    t.close()
+
+
+@pytest.mark.parametrize("name", probes)
+def test_same(twins, name):
+    probe = probes[name]
+    for _ in range(3 if probe.is_timed else 1):
+        diff = difference(*twins.play(name.split("-")[0], probe))
+        if not diff: break
+    if SELF or name not in listed(): assert not diff, "\n" + diff
+    else: assert diff, f"{name} does not differ any more: take it out of differences.md"
+
+
+def test_enough(): assert len(probes) >= 500
+
+
+def test_differences():
+    "Few, of probes that there are, each with all that is to be said about it."
+    rows = listed()
+    assert len(rows) <= 25 and set(rows) <= set(probes)
+    assert all(len(r) == 3 and all(r) for r in rows.values())
