@@ -7,11 +7,12 @@ Spec: messaging, "Streams (stdout, stderr, etc)" and "Messages on the stdin (ROU
 
 import bdb, builtins, codecs, contextlib, fcntl, getpass, importlib, io, os, select, subprocess, sys, threading, time, warnings
 from importlib.machinery import PathFinder
+from threading import get_ident
 from time import perf_counter
 
 from . import loops
 from .frames import PENDING, raise_pending, wait_code
-from .scope import Scope, current, here
+from .scope import NOBODY, Scope, current, here
 
 READ = 1 << 16       # bytes
 PIPE_SIZE = 1 << 20  # what C code may write while it holds the GIL before it blocks
@@ -97,7 +98,7 @@ def _writer(name, fds):
         if now - last > QUIET: fds.drain()
         last = now
         to = current.get() or Scope.latest or Scope.nobody
-        to.port.write((to, name, s))
+        to.port.write((to, name, s, get_ident()))
         if PENDING: raise_pending()
         return len(s)
     return write
@@ -197,7 +198,7 @@ class Fds:
             for r,(name,decode) in self.pipes.items():
                 to = Scope.latest or Scope.nobody
                 for _ in range(PIPE_SIZE // READ):  # not for ever, should somebody write without end
-                    if text := _read(r, decode): to.port.write((to, name, text))
+                    if text := _read(r, decode): to.port.write((to, name, text, NOBODY))
                     else: break
         finally: self.lock.release()
 
@@ -288,11 +289,26 @@ def _executor_submit(original):
     return submit
 
 
+class _Interrupted(BaseException):
+    "A KeyboardInterrupt at the prompt of a debugger: IPython's Pdb would take that one for its own, and ask again at the next line."
+
+
 def _cmdloop(self):
     "The prompt of a debugger, once: an interrupt ends it and the cell. Pdb's own would ask again, for ever."
     self.allow_kbdint = True
-    self.cmdloop()
+    try: self.cmdloop()
+    except KeyboardInterrupt: raise _Interrupted from None
     self.allow_kbdint = False
+
+
+def _interaction(original):
+    def interaction(self, *args, **kwargs):
+        __tracebackhide__ = True
+        try: original(self, *args, **kwargs)
+        except _Interrupted:
+            sys.settrace(None)
+            raise KeyboardInterrupt from None
+    return interaction
 
 
 class Ipdb:
@@ -306,8 +322,10 @@ class Ipdb:
         def exec_module(module):
             run(module)
             ipdb = importlib.import_module("IPython.core.debugger")  # half of it, if it is what imports pdb
-            if hasattr(ipdb, "Pdb"): ipdb.Pdb._cmdloop = _cmdloop
-            if hasattr(ipdb, "InterruptiblePdb"): sys.modules["pdb"].Pdb,sys.modules["pdb"].set_trace = ipdb.InterruptiblePdb, ipdb.set_trace
+            if not hasattr(ipdb, "InterruptiblePdb"): return
+            for cls in (ipdb.Pdb, ipdb.InterruptiblePdb): cls._cmdloop = _cmdloop
+            if ipdb.Pdb.interaction.__module__ != __name__: ipdb.Pdb.interaction = _interaction(ipdb.Pdb.interaction)
+            sys.modules["pdb"].Pdb,sys.modules["pdb"].set_trace = ipdb.InterruptiblePdb, ipdb.set_trace
         spec.loader.exec_module = exec_module
         return spec
 

@@ -65,7 +65,7 @@ class Kernel:
         signal.signal(signal.SIGINT, self.on_sigint)
         signal.signal(signal.SIGTERM, lambda signum, frame: self.channels.call(lambda: self.stop(False)))
         self.main.worker.run(self.start)
-        for s in self.subs.values(): s.join(0.1)
+        for s in list(self.subs.values()): s.join(0.1)
         if self.main.bridge: self.main.bridge.stop()
         self.capture.uninstall()
         self.channels.close()
@@ -101,7 +101,7 @@ class Kernel:
         if self.life.stopping: return
         self.life.stopping,self.life.restart = True, restart
         self.life.deadline(EXIT_WITHIN, self.channels.close)
-        for s in self.subs.values(): s.worker.stop()
+        for s in list(self.subs.values()): s.worker.stop()
         self.interrupt_all()
         self.signal_main()
 
@@ -144,7 +144,7 @@ class Kernel:
 
     def spread(self, number):
         "What an interrupt means to others than main: if that is idle the subshell that began last is meant; the second one for the same request means all. On io."
-        busy = [s for s in self.subs.values() if s.worker.now.number and s is not self.main]
+        busy = [s for s in list(self.subs.values()) if s.worker.now.number and s is not self.main]
         target = self.main if number or not busy else max(busy, key=lambda s: s.worker.now.since)
         meant = target, number or target.worker.now.number
         (last,when),self.interrupted = self.interrupted, (meant, time.monotonic())
@@ -153,7 +153,7 @@ class Kernel:
 
     def interrupt_all(self):
         "Interrupt every subshell and every task of the user's."
-        for s in self.subs.values():
+        for s in list(self.subs.values()):
             if s is not self.main: self.interrupt_sub(s)
             if s.worker.loop is not None: s.worker.cancel_soon(everything=True)
 
@@ -205,11 +205,19 @@ class Kernel:
         "Comms are main's, whatever subshell they came through: plots and widgets break on other threads. Only if main is blocked, the subshell's."
         if sub.comms: return sub.put(msg)  # behind those that it has
         self.main.put(msg)
-        if sub is not self.main: self.lanes["overtaking"].watch(self.main.worker, msg, lambda m: self.hand_over(sub, m), lambda: self.main.worker.is_blocked)
+        if sub is not self.main: self.lanes["overtaking"].watch(self.main.worker, msg, self.call_hand_over, lambda: self.main.worker.is_blocked, claims=False)
 
-    def hand_over(self, sub, msg):
-        "Let `sub` serve the comm message `msg`, which has waited for main too long, and all that have come for it since, for their order's sake."
-        for m in (msg, *self.main.worker.take(lambda m: is_comm(m) and m.subshell_id == sub.id)): sub.put(m)
+    def call_hand_over(self, msg): self.channels.call(lambda: self.hand_over(msg))  # on io, where nothing more can come meanwhile
+
+    def hand_over(self, msg):
+        """Let its subshell serve the comm message `msg`, which has waited for main too long, and all that have come for it since. The last is claimed first: should
+        main take one meanwhile, all go back, and order is kept. On io."""
+        main,sub = self.main.worker, self.subs.get(msg.subshell_id)
+        rest = [m for m in list(main.inbox) if is_comm(m) and m.subshell_id == msg.subshell_id]
+        claimed = [m for m in reversed(rest) if main.claim(m)]
+        if sub and len(claimed) == len(rest):
+            for m in reversed(claimed): sub.put(m)
+        else: main.put_back(claimed)
 
     def refuse(self, msg):
         with Scope(self.port, msg) as scope: reply("shell", scope, failure(msg, UnknownSubshellError(f"no subshell {msg.subshell_id!r}")))
@@ -246,7 +254,7 @@ class Kernel:
         sub.refuse_rest()
         return dict(status="ok")
 
-    def list_subshell(self, scope): return dict(status="ok", subshell_id=[s for s in self.subs if s is not None])
+    def list_subshell(self, scope): return dict(status="ok", subshell_id=[s for s in list(self.subs) if s is not None])
 
     def serve_debug(self, msg):
         "Serve a debug_request, which may wait for debugpy. On the debug lane."

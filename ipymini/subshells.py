@@ -99,7 +99,7 @@ class Subshell:
     def stop_queued(self, scope, content):
         "The executes that had been received when the one of `scope` failed; those of the next IPYMINI_STOP_ON_ERROR_TIMEOUT seconds follow them."
         if scope.msg.type != "execute_request" or content["status"] != "error" or scope.content.get("stop_on_error") is False: return []
-        self.abort_until = time.monotonic() + float(os.environ.get("IPYMINI_STOP_ON_ERROR_TIMEOUT") or 0)
+        self.abort_until = time.monotonic() + seconds("IPYMINI_STOP_ON_ERROR_TIMEOUT")
         self.port.catch_up()
         return self.worker.take(lambda m: m.type == "execute_request")
 
@@ -180,6 +180,14 @@ def detour():
     scope = here()
     if scope is None or scope.sub is None or not scope.open: raise RuntimeError("subshell() is for a running cell")
     return scope.sub.life.detour(scope)
+
+
+def seconds(name):
+    "The number in the environment variable `name`; 0 if there is none."
+    value = os.environ.get(name) or 0
+    try: return float(value)
+    except ValueError: log.warning("%s must be a number of seconds, not %r", name, value)
+    return 0.0
 
 
 def is_comm(msg): return msg.type in ("comm_open", "comm_msg", "comm_close")

@@ -33,7 +33,7 @@ class Worker:
     def put(self, msg):
         "Queue `msg`; any thread."
         self.inbox.append(msg)
-        if self.loop is not None: self._ring()
+        self._ring()
         if self.now.wake: self.now.wake()
 
     def claim(self, msg):
@@ -45,6 +45,11 @@ class Worker:
     def take(self, wanted):
         "Remove and return the queued messages for which `wanted(msg)`, in order; the others stay."
         return [m for m in list(self.inbox) if wanted(m) and self.claim(m)]
+
+    def put_back(self, msgs):
+        "Queue `msgs`, which were claimed, before all others; the last of them first. Any thread."
+        self.inbox.extendleft(msgs)
+        self._ring()
 
     def waits(self, msg): return msg in self.inbox
 
@@ -114,7 +119,8 @@ class Worker:
         "Call `f(*args)` on the loop; not at all if that is closed. Any thread, and signal handlers."
         with contextlib.suppress(RuntimeError): self.loop.call_soon_threadsafe(f, *args)
 
-    def _ring(self): self.soon(self._rung)
+    def _ring(self):
+        if self.loop is not None: self.soon(self._rung)
 
     def _rung(self):
         self.bell.set()
@@ -181,7 +187,7 @@ class Worker:
     def stop(self):
         "End `run` after the request that is being served; any thread."
         self.stopping = True
-        if self.loop is not None: self._ring()
+        self._ring()
 
     def cancel_soon(self, everything=False):
         "Cancel the cell that awaits, or with `everything` all tasks of the loop; any thread, and signal handlers."

@@ -44,7 +44,7 @@ class Out(list):
         return mid
 
     def write(self, entry):
-        scope,name,text = entry
+        scope,name,text,_ = entry
         return self.send("iopub", "stream", dict(name=name, text=text), scope)
 
     def lines(self, *channels):

@@ -209,6 +209,18 @@ def test_comms_on_the_subshell_while_main_is_blocked(kernel, opened):
     assert seen(kernel) == {"with": f"subshell-{sub.id}", "without": "MainThread"}
 
 
+def test_order_of_a_comm(kernel, opened):
+    "Sent while main goes from idle to blocked to idle: each comm's messages in the order they were sent."
+    sub, cid = opened
+    runs, cells = [], []
+    for n in range(200):
+        if n % 20 == 10: cells.append(kernel.execute("import time\ntime.sleep(0.12)", wait=False))
+        runs.append(tell(kernel, cid, n, sub))
+    for r in runs: done(kernel, r)
+    for c in cells: kernel.wait(c).ok()
+    assert [n for n, _ in eval(kernel.execute("repr(seen)").ok().result.strip('"'))] == list(range(200))
+
+
 def test_slider_through_a_subshell(kernel):
     "An ipywidgets slider moved through a subshell: its callback runs, also while main computes."
     code = "import ipywidgets as w, threading\ns = w.IntSlider(value=3)\ns.observe(lambda c: print('moved to', c.new, threading.current_thread().name), 'value')\ns.model_id"

@@ -205,3 +205,11 @@ def test_a_crowd(kernel):
         assert sorted(displays) == sorted(f"<{who}|{w}|display {i}>" for w in workers for i in range(0, n, 10))
         errs = re.findall(r"<\w+\|thread \d+\|err \d+>", run.text("stderr", run.all))
         assert sorted(errs) == sorted(f"<{who}|thread {t}|err {i}>" for t in range(threads) for i in range(0, n, 15))
+
+
+def test_whole_lines(kernel):
+    "A line that two threads print at once stays a line: text and newline arrive together."
+    kernel.execute("import threading\ndef show(c):\n    for _ in range(300): print(c * 30)").ok()
+    run = kernel.execute("ts = [threading.Thread(target=show, args=(c,)) for c in 'abcd']\n[t.start() for t in ts]\n[t.join() for t in ts];").ok()
+    lines = run.stdout.splitlines()
+    assert sorted(lines) == sorted(c * 30 for c in "abcd" for _ in range(300))
