@@ -12,7 +12,7 @@ from time import perf_counter
 
 from . import loops
 from .frames import PENDING, raise_pending, wait_code
-from .scope import NOBODY, Scope, current, here
+from .scope import NOBODY, Scope, current, here, started_by
 
 READ = 1 << 16       # bytes
 PIPE_SIZE = 1 << 20  # what C code may write while it holds the GIL before it blocks
@@ -97,7 +97,7 @@ def _writer(name, fds):
         now = perf_counter()
         if now - last > QUIET: fds.drain()
         last = now
-        to = current.get() or Scope.latest or Scope.nobody
+        to = started_by() or Scope.latest or Scope.nobody
         to.port.write((to, name, s, get_ident()))
         if PENDING: raise_pending()
         return len(s)

@@ -5,7 +5,7 @@ Must not know: what a message means.
 Threads: `put` from io or a worker; what is put is called on the lane's own.
 Spec: none (DEV.md, "Threads")."""
 
-import logging, os, queue, threading, time
+import functools, logging, os, queue, threading, time
 
 log = logging.getLogger("ipymini.lane")
 PATIENCE = 0.05  # seconds that a query waits behind a cell before somebody else answers it
@@ -65,10 +65,18 @@ def hide(thread):
     thread.pydev_do_not_trace = thread.is_pydev_daemon_thread = True
 
 
+@functools.cache
+def thrower():
+    "CPython's own way to raise an exception in another thread, as a function of its ident and the exception."
+    import ctypes
+    throw = ctypes.pythonapi.PyThreadState_SetAsyncExc
+    throw.argtypes = ctypes.c_ulong, ctypes.py_object
+    return throw
+
+
 def raise_in(thread, exc):
     "Raise `exc` in `thread` as soon as it runs Python code."
-    import ctypes
-    ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread.ident), ctypes.py_object(exc))
+    thrower()(thread.ident, exc)
 
 
 def absorb(thread):

@@ -5,6 +5,7 @@ Must not know: sockets, IPython, other rooms; it is handed a `Port`.
 Threads: any; a Scope is entered and left on one thread, but may be used from all that the request started.
 Spec: messaging, "Kernel status" and "The parent header"."""
 
+import os
 from collections import namedtuple
 from contextvars import ContextVar
 from threading import get_ident
@@ -61,6 +62,15 @@ class Scope:
         return self.port.ask(self, prompt, password)
 
 
+def _if_open():
+    "The context's Scope while its request is being served, then none."
+    scope = current.get()
+    return scope if scope is None or scope.open else None
+
+
+started_by = _if_open if os.environ.get("IPYMINI_LATE_OUTPUT") == "latest" else current.get  # the Scope in whose name this is done, if any
+
+
 def here():
     "The Scope that what happens now belongs to: the context's, else the latest execute's."
-    return current.get() or Scope.latest
+    return started_by() or Scope.latest

@@ -98,7 +98,7 @@ class Subshell:
 
     def stop_queued(self, scope, content):
         "The executes that had been received when the one of `scope` failed; those of the next IPYMINI_STOP_ON_ERROR_TIMEOUT seconds follow them."
-        if scope.msg.type != "execute_request" or content["status"] != "error" or scope.content.get("stop_on_error") is False: return []
+        if scope.msg.type != "execute_request" or content["status"] != "error" or scope.is_unlocked or scope.content.get("stop_on_error") is False: return []
         self.abort_until = time.monotonic() + seconds("IPYMINI_STOP_ON_ERROR_TIMEOUT")
         self.port.catch_up()
         return self.worker.take(lambda m: m.type == "execute_request")

@@ -9,8 +9,8 @@ import asyncio, contextlib, contextvars, logging, signal, sys, threading, time, 
 from collections import deque
 from types import SimpleNamespace
 
-from .frames import INTERRUPT, PENDING, root_code, whose
-from .lane import PATIENCE, absorb, raise_in
+from .frames import INTERRUPT, PENDING, is_delicate, root_code, whose
+from .lane import PATIENCE, absorb, raise_in, thrower
 from .loops import OURS
 from .scope import current
 
@@ -25,7 +25,8 @@ class Worker:
         self.serve,self.meanwhile,self.inbox = serve, meanwhile, deque()
         self.context,self.loop,self.task,self.server = contextvars.Context(), None, None, None
         self.thread,self.stopping,self.bell = None, False, None
-        self.now = SimpleNamespace(number=0, last=0, repeated=0, hit=0, since=0.0, aside=None, closing=None, wake=None, servers=weakref.WeakSet())  # the request being served: its number (0: none), start, ...
+        self.now = SimpleNamespace(number=0, last=0, repeated=0, hit=0, since=0.0, aside=None, closing=None, wake=None, place=None,  # the request being served: its number (0: none), start, ...
+            servers=weakref.WeakSet(), unlocked=weakref.WeakSet())
         self.user = UserCode(self)
 
     # --- inbox: any thread
@@ -77,7 +78,7 @@ class Worker:
 
     async def _end(self, within=0.3):
         "Let what was being served be answered: completions on their lane, unlocked cells, which are cancelled."
-        if self.task is not None: self.task.cancel(INTERRUPT)
+        self._cancel(False)
         rest = [t for t in self.now.servers if t is not self.server and not t.done()]
         if rest: await asyncio.wait(rest, timeout=within)
 
@@ -111,6 +112,7 @@ class Worker:
 
     def unlock(self):
         "Let the next requests be served while the one that calls this awaits. It keeps its context; later ones share a copy. The worker's thread."
+        if self.task is not None: self.now.unlocked.add(self.task)
         self.context,self.task,self.now.number = self.context.copy(), None, 0
         self.context.run(current.set, None)
         self._serve_from_now()
@@ -190,13 +192,13 @@ class Worker:
         self._ring()
 
     def cancel_soon(self, everything=False):
-        "Cancel the cell that awaits, or with `everything` all tasks of the loop; any thread, and signal handlers."
+        "Cancel the cell that awaits, if none runs the unlocked ones, or with `everything` all tasks of the loop; any thread, and signal handlers."
         self.soon(self._cancel, everything)
 
     def _cancel(self, everything):
-        tasks = [t for t in asyncio.all_tasks(self.loop) if t is not self.server] if everything else [self.task]
-        for t in tasks:
-            if t is not None: t.cancel(INTERRUPT)
+        if everything: tasks = [t for t in asyncio.all_tasks(self.loop) if t is not self.server]
+        else: tasks = [self.task] if self.task is not None else [] if self.now.number else list(self.now.unlocked)
+        for t in tasks: t.cancel(INTERRUPT)
 
     def on_signal(self, frame, again, later=lambda number: None):
         """The interrupt itself, on this worker's thread. KeyboardInterrupt in user code; `again(number)` is called if our own code has to finish
@@ -206,20 +208,22 @@ class Worker:
         PENDING.clear()
         if self.server is None or self.server.done() or meant not in (0, now.number): return  # starting, ending, or repeated when the request is over
         who = whose(frame)
+        if is_delicate(frame) and (place := (frame.f_code, frame.f_lasti)) != now.place: now.place,who = place, "kernel"  # once only: there it may wait for somebody, too
         if who == "kernel" and now.number:
             PENDING[:] = [self.thread.ident]
             return again(now.number)
-        if self.task is not None and who != "user": self.cancel_soon()
+        if who != "user" and (self.task is not None or not now.number): self.cancel_soon()
         if who == "task" and self.task is not None and not meant: return later(now.number)  # maybe another cell's task, which does not block for long
         now.hit = now.number
         if who in ("user", "task"): raise KeyboardInterrupt
 
     def interrupt(self):
-        "Interrupt the request that a subshell serves; idle, nothing happens. From another thread."
-        if not self.now.number: return
-        frame = sys._current_frames().get(self.thread.ident)
-        if self.task is not None and whose(frame) == "loop": self.cancel_soon()
-        else: self.user.interrupt()
+        "Interrupt the request that a subshell serves; idle, only the unlocked cells. From another thread."
+        if not self.now.number: return self.cancel_soon()
+        if self.task is not None and whose(self._frame()) == "loop": self.cancel_soon()
+        else: self.user.interrupt(self._frame)
+
+    def _frame(self): return sys._current_frames().get(self.thread.ident)
 
 
 class UserCode:
@@ -232,6 +236,7 @@ class UserCode:
 
     def __enter__(self):
         if not self.is_elsewhere: return
+        thrower()  # what `raise_in` needs is imported here: on io, an import could have to wait for a cell's
         self.nap.clear()
         self.runs += 1
 
@@ -256,8 +261,12 @@ class UserCode:
             return
         with self.lock: yield
 
-    def interrupt(self):
+    def interrupt(self, frame_of):
+        "Hit the thread, whose frame `frame_of()` tells. From another thread."
         with self.lock:
+            for _ in range(50):  # nobody tells when it leaves code that takes locks of the whole process; it does so in microseconds
+                if not self.runs or not is_delicate(frame_of()): break
+                time.sleep(0.001)
             if not self.runs: return
             self.nap.set()
             self.sent = True
