@@ -249,6 +249,36 @@ def test_delete_a_busy_one(kernel, what):
         assert kernel.wait(witness).ok().result == "'through'"
 
 
+def test_many(start):
+    "1 to 64 made, used and deleted: threads and memory are back."
+    k = start()
+    k.execute("import threading, gc").ok()
+
+    def round_(n):
+        subs = [Sub(k) for _ in range(n)]
+        runs = [s.execute(f"x{i} = {i}\nx{i}", wait=False) for i, s in enumerate(subs)]
+        assert [k.wait(r).ok().result for r in runs] == [str(i) for i in range(n)]
+        for s in subs: s.delete().ok()
+        k.runs.clear()
+
+    def rss():
+        k.execute("gc.collect();").ok()
+        return psutil.Process(k.pid).memory_info().rss
+
+    for n in (1, 64, 64): round_(n)
+    names = "[t.name for t in threading.enumerate() if 'subshell' in t.name]"
+    wait_until(lambda: k.execute(names).ok().result == "[]", 5, "threads to end")
+    first, n = rss(), len(threads(k))
+    for i in (1, 2, 7, 31, 64, 64): round_(i)
+    wait_until(lambda: k.execute(names).ok().result == "[]" and len(threads(k)) <= n, 5, f"threads to be {n} again")
+    assert listed(k) == []
+    shells = "gc.collect()\nsum(type(o).__name__ == 'ZMQInteractiveShell' for o in gc.get_objects())"
+    wait_until(lambda: k.execute(shells).ok().result == "1", 5, "all shells but one to go")  # what watches for queries looks once more
+    grown = rss() - first
+    print(f"169 subshells: {n} threads before and after, {grown >> 10} KiB more")
+    assert grown < 8 << 20, f"{grown >> 10} KiB"
+
+
 def test_round_trip_while_main_sleeps(kernel, sub):
     "A cell on a subshell takes at most half as long again as one on the idle parent."
     def trip(who):
