@@ -15,6 +15,7 @@ from .info import kernel_info
 from .lane import Lane, Overtaking
 from .life import Life, leave, parent_fd, signal_children, watch_by_hand
 from .scope import Port, Scope
+from .signals import Signals
 from .stdin import Stdin
 from .subshells import QUERIES, Subshell, UnknownSubshellError, failure, handle, is_comm, reply
 from .wire import PORTS, Codec
@@ -29,11 +30,10 @@ SUBSHELLS = {"create_subshell_request", "delete_subshell_request", "list_subshel
 class Kernel:
     "One kernel on the connection `info`. `open`, then `run`, which serves on the calling thread (the main one) until shutdown."
 
-    def __init__(self, info, argv=(), connection_file=""):
+    def __init__(self, info):
         codec = Codec(info["key"], info["signature_scheme"])
         self.channels,self.capture,self.life = Channels(info, codec, self.route), Capture(), Life(self.end_soon)
-        self.args = argv, connection_file
-        self.stdin = Stdin(self.channels.send)
+        self.stdin,self.signals = Stdin(self.channels.send), Signals()
         self.port = Port(self.channels.send, self.channels.write, self.stdin.ask, self.drain, self.channels.catch_up, self.channels.codec.session)
         Scope.nobody = Scope(self.port)
         self.control = dict(kernel_info_request=self.kernel_info, connect_request=self.connect, interrupt_request=self.interrupt_request,
@@ -56,38 +56,37 @@ class Kernel:
         if fd is not None: self.channels.watch(fd, self.parent_died)
         elif int(os.environ.get("JPY_PARENT_PID") or 0): watch_by_hand(self.parent_died)
         for fd in self.capture.fds.install(): self.channels.watch(fd, self.drain)
+        self.channels.watch(self.signals.fd, self.signals.came)
         self.channels.greet("status", {"execution_state": "starting"})
         self.channels.start()
 
-    def run(self):
-        "Start IPython, serve until shutdown, and end what was opened. Main thread."
+    def run(self, argv=(), connection_file=""):
+        "Start IPython with the arguments `argv`, serve until shutdown, and end what was opened. Main thread."
         sys.setswitchinterval(SWITCH)
-        signal.signal(signal.SIGINT, self.on_sigint)
-        signal.signal(signal.SIGTERM, lambda signum, frame: self.channels.call(lambda: self.stop(False)))
-        self.main.worker.run(self.start)
+        self.signals.install(SIGINT=self.on_sigint, SIGTERM=lambda signum, frame: self.channels.call(lambda: self.stop(False)))
+        self.main.worker.run(lambda: self.start(argv, connection_file))
         for s in list(self.subs.values()): s.join(0.1)
         if self.main.bridge: self.main.bridge.stop()
         self.capture.uninstall()
         self.channels.close()
         self.capture.fds.close()
 
-    def start(self):
+    def start(self, *args):
         "Make the shell, inside the context that cells share. Main thread."
         from .bridge import Bridge
         from .compat import KernelFacade
         self.capture.on_fork.append(self.forked)
         self.capture.install()
         bridge = Bridge(self.main.worker, KernelFacade(self))
-        bridge.start(*self.args)
+        bridge.start(*args)
         self.main.bridge = bridge
         for lane in ("debug", "control"): self.channels.call(self.lanes[lane].open)
 
     def forked(self):
-        "In a forked child: it is no kernel, and signals mean to it what they mean to any process."
+        "In a forked child: it is no kernel."
         self.life.forked = True
         if self.capture.debugger: self.capture.debugger.forked()
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)  # Pool.terminate waits for ever for workers that ignore it
-        signal.signal(signal.SIGINT, signal.default_int_handler)
+        self.signals.forked()
 
     def parent_died(self):
         log.info("the process that started this kernel is gone")
@@ -285,11 +284,11 @@ def is_alone(msg): return isinstance(msg.content, dict) and str(msg.content.get(
 
 def run_kernel(info, argv=(), connection_file="", ready=lambda: None, made=False):
     "Serve one kernel until it is shut down, and end the process. `ready()` is called when its sockets are bound; `made`: the file is ours. Main thread."
-    kernel = Kernel(info, argv, connection_file)
+    kernel = Kernel(info)
     kernel.open()
     ready()
     code = 0
-    try: kernel.run()
+    try: kernel.run(argv, connection_file)
     except BaseException:  # the process ends here whatever happened
         log.critical("the kernel died", exc_info=True)
         code = 70

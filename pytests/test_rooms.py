@@ -17,7 +17,7 @@ bridge debugger worker channels
 config
 shell
 capture comms dap compat magics eventloops kernelspec
-info stdin budget loops detours lines variables
+info stdin budget loops detours lines signals variables
 lane
 cells frames requests scope wire"""
 level = {room: n for n,rooms in enumerate(plan.split("\n")) for room in rooms.split()}
