@@ -29,7 +29,7 @@ class Channels:
         self.info,self.codec,self.on_msg = info, codec, on_msg
         self.outbox,self.stuck = deque(), None
         self.lines = Lines(self.outbox)
-        self.state,self.sockets,self.watched = _State(), {}, {}
+        self.state,self.sockets,self.handlers,self.poller = _State(), {}, {}, zmq.Poller()
         self.pipe = os.pipe()
         for fd in self.pipe: os.set_blocking(fd, False)
 
@@ -51,8 +51,8 @@ class Channels:
         for t in (self.state.heart, self.state.thread): hide(t), t.start()
 
     def watch(self, fd, callback):
-        "Call `callback()` on io whenever `fd` is readable; before `start` only."
-        self.watched[fd] = callback
+        "Call `callback()` on io whenever `fd` is readable. Any thread."
+        self.call(lambda: self._watch(fd, callback))
 
     def send(self, channel, msg_type, content, scope=None, metadata=None, buffers=None):
         "Pack a message here and now and let it leave in order; its msg_id. `scope` is whom it answers. Any thread."
@@ -122,21 +122,23 @@ class Channels:
     def _stop(self): self.state.stopping = True
 
     def _run(self):
-        poller = zmq.Poller()
-        for s in self.sockets.values(): poller.register(s, zmq.POLLIN)
-        for fd in (self.pipe[0], *self.watched): poller.register(fd, zmq.POLLIN)
-        handlers = {self.pipe[0]: self._woken, **self.watched, self.sockets["iopub"]: self._subscription}
-        handlers.update({self.sockets[c]: (lambda c=c: self._receive(c)) for c in ("control", "stdin", "shell")})
+        self._watch(self.pipe[0], self._woken)
+        self._watch(self.sockets["iopub"], self._subscription)
+        for channel in ("control", "stdin", "shell"): self._watch(self.sockets[channel], lambda c=channel: self._receive(c))
         while not self.state.stopping:
             wait = self._drain()
             if len(self.outbox) <= ROOM // 2 and self.state.room.locked(): self.state.room.release()
             self.state.asleep,self.state.holding = wait is None, wait is not None
             if self.state.calls or (self.outbox and self.stuck is None): wait = 0  # put before the flags were up: no byte was sent for it
-            events = poller.poll(wait)
+            events = self.poller.poll(wait)
             self.state.asleep = self.state.holding = False
-            for s,_ in events: handlers[s]()
+            for s,_ in events: self.handlers[s]()
             self._run_calls()
         self._finish()
+
+    def _watch(self, s, handler):
+        self.handlers[s] = handler
+        self.poller.register(s, zmq.POLLIN)
 
     def _woken(self):
         try: os.read(self.pipe[0], 4096)

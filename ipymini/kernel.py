@@ -5,39 +5,34 @@ Must not know: zmq (`Channels` sends), IPython (`Bridge` runs), what shell reque
 Threads: `route` and short control requests on io; subshells are made and ended on the control lane; debug_request on the debug lane.
 Spec: messaging, "Messages on the control (ROUTER/DEALER) channel"; JEP 91 (subshells)."""
 
-import contextlib, logging, os, signal, sys, time, uuid
+import contextlib, logging, os, signal, time, uuid
 
+from .answers import UnknownSubshellError, failure, handle, reply
 from .capture import Capture
-from .channels import Channels
 from .detours import MAGIC, Detours
 from .frames import PENDING
-from .info import kernel_info
 from .lane import Lane, Overtaking
 from .life import Life, leave, parent_fd, signal_children, watch_by_hand
 from .scope import Port, Scope
 from .signals import Signals
 from .stdin import Stdin
-from .subshells import QUERIES, Subshell, UnknownSubshellError, failure, handle, is_comm, reply
-from .wire import PORTS, Codec
+from .subshells import QUERIES, Subshell, is_comm
 
 log = logging.getLogger("ipymini.kernel")
 EXIT_WITHIN = 0.7  # seconds from shutdown_request to the end of the process, whatever the user's code does
-SWITCH = 0.001     # seconds a cell that computes may keep the GIL from the threads that answer meanwhile
 TWICE = 2.0        # seconds within which a second interrupt of the same request means everything
 SUBSHELLS = {"create_subshell_request", "delete_subshell_request", "list_subshell_request"}
 
 
 class Kernel:
-    "One kernel on the connection `info`. `open`, then `run`, which serves on the calling thread (the main one) until shutdown."
+    "The kernel that takes over from `early`. `open`, then `run`, which serves on the calling thread (the main one) until shutdown."
 
-    def __init__(self, info):
-        codec = Codec(info["key"], info["signature_scheme"])
-        self.channels,self.capture,self.life = Channels(info, codec, self.route), Capture(), Life(self.end_soon)
+    def __init__(self, early):
+        self.channels,self.capture,self.life = early.channels, Capture(), Life(self.end_soon)
         self.stdin,self.signals = Stdin(self.channels.send), Signals()
         self.port = Port(self.channels.send, self.channels.write, self.stdin.ask, self.drain, self.channels.catch_up, self.channels.codec.session)
         Scope.nobody = Scope(self.port)
-        self.control = dict(kernel_info_request=self.kernel_info, connect_request=self.connect, interrupt_request=self.interrupt_request,
-            shutdown_request=self.shutdown)
+        self.control = early.table | dict(interrupt_request=self.interrupt_request, shutdown_request=self.shutdown)
         query = Lane("query", lambda f: f())
         self.lanes = dict(query=query, overtaking=Overtaking(), debug=Lane("debug", self.serve_debug, ready=False), control=Lane("control", self.serve_control, ready=False),
             interrupts=Lane("interrupts", self.make_sure))
@@ -50,19 +45,15 @@ class Kernel:
     # --- life
 
     def open(self):
-        "Bind and serve: from here on kernel_info and the heartbeat are answered, and requests queue."
-        self.channels.bind()
+        "Watch what has to be watched; the kernel serves from here on, though cells wait for `run`."
         fd = parent_fd()
         if fd is not None: self.channels.watch(fd, self.parent_died)
         elif int(os.environ.get("JPY_PARENT_PID") or 0): watch_by_hand(self.parent_died)
         for fd in self.capture.fds.install(): self.channels.watch(fd, self.drain)
         self.channels.watch(self.signals.fd, self.signals.came)
-        self.channels.greet("status", {"execution_state": "starting"})
-        self.channels.start()
 
     def run(self, argv=(), connection_file=""):
         "Start IPython with the arguments `argv`, serve until shutdown, and end what was opened. Main thread."
-        sys.setswitchinterval(SWITCH)
         self.signals.install(SIGINT=self.on_sigint, SIGTERM=lambda signum, frame: self.channels.call(lambda: self.stop(False)))
         self.main.worker.run(lambda: self.start(argv, connection_file))
         for s in list(self.subs.values()): s.join(0.1)
@@ -268,10 +259,6 @@ class Kernel:
 
     # --- control requests
 
-    def kernel_info(self, scope): return kernel_info()
-
-    def connect(self, scope): return dict(status="ok", **{f"{p}_port": self.channels.info[f"{p}_port"] for p in PORTS})
-
     def shutdown(self, scope, restart):
         content = dict(status="ok", restart=restart)
         scope.emit("shutdown_reply", content)  # other clients learn it here
@@ -282,11 +269,11 @@ class Kernel:
 def is_alone(msg): return isinstance(msg.content, dict) and str(msg.content.get("code", "")).lstrip().startswith(MAGIC)
 
 
-def run_kernel(info, argv=(), connection_file="", ready=lambda: None, made=False):
-    "Serve one kernel until it is shut down, and end the process. `ready()` is called when its sockets are bound; `made`: the file is ours. Main thread."
-    kernel = Kernel(info)
+def run_kernel(early, argv=(), connection_file="", made=False):
+    "Serve one kernel on what `early` has bound until it is shut down, and end the process. `made`: the file is ours. Main thread."
+    kernel = Kernel(early)
     kernel.open()
-    ready()
+    early.take_over(kernel.route)
     code = 0
     try: kernel.run(argv, connection_file)
     except BaseException:  # the process ends here whatever happened

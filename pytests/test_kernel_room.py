@@ -4,14 +4,14 @@ import asyncio
 import pytest
 
 from fakes import FakeChannels, FakeKernel, execute, request
-from ipymini.subshells import handle
+from ipymini.answers import handle
 from ipymini.scope import Scope, current
 
 
 @pytest.fixture
 def make(monkeypatch):
     "Make a kernel; its cells are the `words` it is given, functions of the running scope."
-    monkeypatch.setattr("ipymini.kernel.Channels", FakeChannels)
+    monkeypatch.setattr("ipymini.early.Channels", FakeChannels)
     monkeypatch.setattr(Scope, "latest", None)
     monkeypatch.setattr(Scope, "nobody", None, raising=False)
     monkeypatch.delenv("IPYMINI_STOP_ON_ERROR_TIMEOUT", raising=False)

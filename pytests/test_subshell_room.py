@@ -13,7 +13,7 @@ WAIT = 10  # seconds until a wait gives up
 @pytest.fixture
 def make(monkeypatch):
     "Make a kernel whose control lane serves; its subshells end with the test."
-    monkeypatch.setattr("ipymini.kernel.Channels", FakeChannels)
+    monkeypatch.setattr("ipymini.early.Channels", FakeChannels)
     monkeypatch.setattr(Scope, "latest", None)
     monkeypatch.setattr(Scope, "nobody", None, raising=False)
     kernels, token = [], current.set(None)
