@@ -83,32 +83,40 @@ class Twins:
     "Both kernels; they stay up for the probes of one table."
     def __init__(self): self.table,self.kernels = None, []
 
-    def start(self, **wants):
-        kernels = [Twin(name, **wants) for name in NAMES]
-        for k in kernels: k.wait_ready()
-        return kernels
-
     def close(self):
         for k in self.kernels: k.close()
-        self.kernels = []
+        self.table,self.kernels = None, []
 
     def play(self, table, probe):
         "What the probe brought on each kernel. Kernels that it fails on, or that were its own, are not used again."
-        if probe.is_fresh or table != self.table: self.close()
-        if not self.kernels: self.kernels = self.start(args=probe.args, files=probe.files, env=probe.env)
+        if probe.is_fresh:
+            kernels = started(args=probe.args, files=probe.files, env=probe.env)
+            try: return played(kernels, probe)
+            finally:
+                for k in kernels: k.close()
+        if table != self.table: self.close()
+        if not self.kernels: self.kernels = started()
         self.table = None  # whatever state they are in, should this fail
-        res = self.play_steps(probe)
-        if not probe.is_fresh: self.table = table
+        res = played(self.kernels, probe)
+        self.table = table
         return res
 
-    def play_steps(self, probe):
-        "Each step on both kernels at once."
-        runs = [[] for _ in self.kernels]
-        for step in probe.steps:
-            for k,rs in zip(self.kernels, runs): rs.append(k.start_step(step))
-            if step.wait:
-                for k,rs in zip(self.kernels, runs): k.finish(step, rs[-1])
-        return [k.told(probe, rs) for k,rs in zip(self.kernels, runs)]
+
+def started(**wants):
+    "A kernel of each kind, ready."
+    kernels = [Twin(name, **wants) for name in NAMES]
+    for k in kernels: k.wait_ready()
+    return kernels
+
+
+def played(kernels, probe):
+    "What the probe brought on each kernel: each step on both at once."
+    runs = [[] for _ in kernels]
+    for step in probe.steps:
+        for k,rs in zip(kernels, runs): rs.append(k.start_step(step))
+        if step.wait:
+            for k,rs in zip(kernels, runs): k.finish(step, rs[-1])
+    return [k.told(probe, rs) for k,rs in zip(kernels, runs)]
 
 
 def difference(a, b):
