@@ -91,7 +91,7 @@ def _writer(name, fds):
     def write(s):
         "Publish `s`; its length. TypeError if it is no str."
         nonlocal last
-        if not isinstance(s, str): raise TypeError(f"write() argument must be str, not {type(s).__name__}")
+        if not isinstance(s, str): raise TypeError(f"write() argument must be str, not {type(s)}")
         if not s: return 0
         now = perf_counter()
         if now - last > QUIET: fds.drain()
@@ -224,7 +224,7 @@ def _read(fd, decode):
 def ask(prompt="", password=False):
     "The client's answer, for `input` and `getpass`. StdinNotImplementedError where the request allows no input or there is none."
     to = here()
-    if to is None or not to.open or not to.content.get("allow_stdin", True): raise _no_stdin(password)
+    if to is None or not to.open or not to.content.get("allow_stdin", False): raise _no_stdin(password)
     try: return to.ask(str(prompt), password)
     except KeyboardInterrupt: raise KeyboardInterrupt("Interrupted by user") from None
 

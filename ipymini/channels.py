@@ -214,6 +214,7 @@ class Channels:
         held,self.held = self.held, None
         self.sent[held.name] = time.monotonic()
         content = dict(name=held.name, text="".join(held.parts))
+        if held.scope.keep: held.scope.keep(held.scope.number, **content)
         return self._transmit("iopub", self.codec.pack("stream", content, held.scope.header_raw, idents=(b"stream." + held.name.encode(),))[1])
 
     def _transmit(self, channel, frames):

@@ -27,6 +27,10 @@ from .wire import Msg
 from .frames import HERE, INTERRUPT, PENDING, raise_pending, wait_code
 
 
+STREAMS = dict(stdout="out_stream", stderr="err_stream")  # what IPython's history calls them
+KEPT = 1 << 17  # characters of a cell's text that are kept
+
+
 def out(): return here() or Scope.nobody
 
 
@@ -204,6 +208,15 @@ class ZMQInteractiveShell(InteractiveShell):
         content = error_content(etype, evalue, stb or ())  # an exception may render itself as None
         out().traceback = content["traceback"]
         self.displayhook.emit("error", content)
+
+    def keep_text(self, number, name, text):
+        "Keep what cell `number` has printed for %notebook to export, up to a limit, before its values. On io."
+        outputs = self.history_manager.outputs[number]
+        streams = [o.bundle["stream"] for o in outputs if o.output_type in STREAMS.values()]
+        room = KEPT - sum(len(t) for s in streams for t in s)
+        if room <= 0: return
+        if streams and outputs[len(streams) - 1].output_type == STREAMS[name]: streams[-1].append(text[:room])
+        else: outputs.insert(len(streams), HistoryOutput(output_type=STREAMS[name], bundle=dict(stream=[text[:room]])))
 
     def init_magics(self):
         super().init_magics()

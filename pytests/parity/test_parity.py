@@ -2,7 +2,7 @@
 differences.md lists what differs on purpose. PARITY_SELF=1 plays ipykernel against itself, to show that the comparison itself is steady."""
 import importlib, re
 from pathlib import Path
-import pytest
+import IPython.display, pytest
 
 from steps import as_probe
 from twins import SELF, Twins, difference
@@ -40,6 +40,22 @@ def test_same(twins, name):
 
 
 def test_enough(): assert len(probes) >= 500
+
+
+def code(): return "\n".join(s.content["code"] for p in probes.values() for s in p.steps if s.msg_type == "execute_request")
+
+
+def test_every_magic(twins):
+    "Each magic of %lsmagic is run; %pastebin is not, as it would publish something."
+    line,cell = twins.value("[list(get_ipython().magics_manager.magics[kind]) for kind in ('line', 'cell')]")
+    assert not {f"%{m}" for m in line if m != "pastebin"} - set(re.findall(r"(?<!%)%\w+", code()))
+    assert not {f"%%{m}" for m in cell} - set(re.findall(r"%%(?:\w+|!)", code()))
+
+
+def test_every_display():
+    "Each class and function of IPython.display is used."
+    names = {n for n in dir(IPython.display) if not n.startswith("_")}
+    assert len(names) > 30 and not names - set(re.findall(r"\w+", code()))
 
 
 def test_differences():

@@ -2,7 +2,7 @@
 Knows the harness (kernel processes and clients), steps and normal. Must not know: pytest, what a probe is about.
 Threads: the test's own, in turns.
 Spec: messaging."""
-import difflib, os, shutil, tempfile
+import ast, difflib, os, shutil, tempfile
 from pathlib import Path
 
 from harness import Kernel, wait_until
@@ -56,18 +56,13 @@ class Twin(Kernel):
         if step.seen:
             self.sees(run, step.seen)
             self.interrupt()
-        self.pump(lambda: run.end and (run.reply or step.msg_type in CHATTY), what=f"the end of {step}")
+        ends = step.msg_type == "shutdown_request"
+        self.pump(lambda: (run.reply or step.msg_type in CHATTY) and (run.end or ends and not self.alive()), what=f"the end of {step}")
+        while ends and self.poll(200): continue  # what it sent before it was gone
         if step.until: self.pump(lambda: step.until in "".join(m["content"].get("text", "") for m in run.all), what=f"{step.until!r} of {step}")
 
-    def reset(self):
-        step = cell(RESET.format(str(self.home/"work")), silent=True)
-        self.finish(step, self.start_step(step))
-
     def told(self, probe, runs):
-        "What the steps of a probe brought, normalised; the kernel is as new afterwards, if it is used again."
-        for step,run in zip(probe.steps, runs):
-            if not step.wait: self.finish(step, run)
-        if not probe.is_fresh: self.reset()
+        "What the steps of a probe brought, normalised."
         normal = Normal(self.known)
         res = [normal.run(r, probe.strict, bool(s.until), probe.but) for s,r in zip(probe.steps, runs)]
         self.runs.clear()
@@ -101,12 +96,27 @@ class Twins:
         self.table = table
         return res
 
+    def value(self, expression):
+        "The value of `expression` in ipykernel, if it is a literal."
+        if not self.kernels: self.kernels = started()
+        self.table,step = None, cell("", silent=True, user_expressions=dict(e=expression))
+        run = self.kernels[0].start_step(step)
+        self.kernels[0].finish(step, run)
+        return ast.literal_eval(run.reply["content"]["user_expressions"]["e"]["data"]["text/plain"])
+
 
 def started(**wants):
     "A kernel of each kind, ready."
     kernels = [Twin(name, **wants) for name in NAMES]
     for k in kernels: k.wait_ready()
     return kernels
+
+
+def reset(kernels):
+    "Make the kernels as new, to be used again."
+    steps = [cell(RESET.format(str(k.home/"work")), silent=True) for k in kernels]
+    runs = [k.start_step(s) for k,s in zip(kernels, steps)]
+    for k,s,r in zip(kernels, steps, runs): k.finish(s, r)
 
 
 def played(kernels, probe):
@@ -116,6 +126,10 @@ def played(kernels, probe):
         for k,rs in zip(kernels, runs): rs.append(k.start_step(step))
         if step.wait:
             for k,rs in zip(kernels, runs): k.finish(step, rs[-1])
+    for k,rs in zip(kernels, runs):
+        for step,run in zip(probe.steps, rs):
+            if not step.wait: k.finish(step, run)
+    if not probe.is_fresh: reset(kernels)
     return [k.told(probe, rs) for k,rs in zip(kernels, runs)]
 
 
