@@ -5,7 +5,7 @@ Must not know: sockets, what a request means. It asks `scope` for whom a thing i
 Threads: `Stream` methods any; `Fds.drain` any (one at a time); install and uninstall main.
 Spec: messaging, "Streams (stdout, stderr, etc)" and "Messages on the stdin (ROUTER/DEALER) channel"."""
 
-import bdb, builtins, codecs, contextlib, fcntl, getpass, importlib, io, os, select, subprocess, sys, threading, time, warnings
+import bdb, builtins, codecs, contextlib, fcntl, getpass, importlib, io, os, select, signal, subprocess, sys, threading, time, warnings
 from importlib.machinery import PathFinder
 from time import perf_counter
 
@@ -330,7 +330,7 @@ class Capture:
         "Patch the interpreter; `fds` is installed on its own, before. Main thread, once."
         drain,Popen = self.fds.drain, subprocess.Popen
         out,err = (Stream(n, fd, self.fds) for n,fd in (("stdout", 1), ("stderr", 2)))
-        os.register_at_fork(before=self.fds.lock.acquire, after_in_parent=self.fds.lock.release, after_in_child=lambda: self._child(out, err))
+        os.register_at_fork(before=self._before_fork, after_in_parent=self._after_fork, after_in_child=lambda: self._child(out, err))
         from concurrent.futures import ThreadPoolExecutor
         table = [  # where, name, what, why
             (sys, "stdout", out, "prints go to the client"),
@@ -363,8 +363,19 @@ class Capture:
         self.undo.clear()
         self.fds.uninstall()
 
+    def _before_fork(self):
+        "Hold back signals until the child is no kernel any more: one that came before that would be taken for the kernel's, and be lost."
+        self.fds.lock.acquire()
+        self.fds.mask = signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGINT, signal.SIGTERM))
+
+    def _after_fork(self):
+        mask = self.fds.mask
+        self.fds.lock.release()
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+
     def _child(self, *streams):
         "A forked child never touches a socket: its text goes into the pipe, which the parent reads."
-        self.fds.lock.release()
-        for s in streams: s.forked()
-        for f in self.on_fork: f()
+        try:
+            for s in streams: s.forked()
+            for f in self.on_fork: f()
+        finally: self._after_fork()

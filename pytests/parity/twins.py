@@ -30,6 +30,8 @@ class Twin(Kernel):
         self.known = {str(self.home): "<home>", self.tmp.name: "<tmp>", self.km.session.key.decode(): "<key>"}
         self.known |= {self.km.connection_file: "<connection file>", Path(self.km.connection_file).name: "<connection file>"}
 
+    def story(self, why): return f"{self.km.kernel_name}: {super().story(why)}"
+
     def file(self, msg, channel):
         run = self.runs.get(msg["parent_header"].get("msg_id"))
         if run is None: self.unsolicited.append(msg)
