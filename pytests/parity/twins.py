@@ -1,8 +1,10 @@
 """Twins room: a kernel of each kind, side by side, and one probe on both.
 Knows the harness (kernel processes and clients), steps and normal. Must not know: pytest, what a probe is about.
-Threads: the test's own, in turns.
+Threads: each Twins is one thread's; Play has some.
 Spec: messaging."""
 import ast, difflib, os, shutil, tempfile
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 
 from harness import Kernel, wait_until
@@ -13,6 +15,7 @@ SELF = bool(os.environ.get("PARITY_SELF"))  # ipykernel against itself: what dif
 NAMES = ("python3", "python3" if SELF else "ipymini")
 RESET = "import os; os.chdir({!r}); get_ipython().reset(new_session=True); get_ipython().user_ns.pop('os', None)"
 FAST = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None  # a new session of the history is written for each probe
+SIDE_BY_SIDE = 2  # pairs of kernels
 CHATTY = ("comm_open", "comm_msg", "comm_close")  # never answered
 
 
@@ -98,14 +101,6 @@ class Twins:
         self.table = table
         return res
 
-    def value(self, expression):
-        "The value of `expression` in ipykernel, if it is a literal."
-        if not self.kernels: self.kernels = started()
-        self.table,step = None, cell("", silent=True, user_expressions=dict(e=expression))
-        run = self.kernels[0].start_step(step)
-        self.kernels[0].finish(step, run)
-        return ast.literal_eval(run.reply["content"]["user_expressions"]["e"]["data"]["text/plain"])
-
 
 def started(**wants):
     "A kernel of each kind, ready."
@@ -133,6 +128,43 @@ def played(kernels, probe):
             if not step.wait: k.finish(step, run)
     if not probe.is_fresh: reset(kernels)
     return [k.told(probe, rs) for k,rs in zip(kernels, runs)]
+
+
+def value(expression):
+    "The value of `expression` in ipykernel, if it is a literal."
+    with closing(Twin(NAMES[0])) as k:
+        k.wait_ready()
+        step = cell("", silent=True, user_expressions=dict(e=expression))
+        run = k.start_step(step)
+        k.finish(step, run)
+        return ast.literal_eval(run.reply["content"]["user_expressions"]["e"]["data"]["text/plain"])
+
+
+def compared(twins, table, probe):
+    "Where the kernels differ in a probe, as text; empty if they do not. What may be cut short by a busy machine gets three chances."
+    for _ in range(3 if probe.is_timed else 1):
+        diff = difference(*twins.play(table, probe))
+        if not diff: break
+    return diff
+
+
+class Play:
+    "Plays probes (in tables of names) on threads, tables side by side and the probes of one in turn; `diffs` holds a Future for each name."
+    def __init__(self, tables):
+        self.diffs,self.stopping = {name: Future() for ps in tables.values() for name in ps}, False
+        self.pool = ThreadPoolExecutor(SIDE_BY_SIDE)
+        self.jobs = [self.pool.submit(self._play, table, ps) for table,ps in tables.items()]
+
+    def _play(self, table, ps):
+        with closing(Twins()) as twins:
+            for name,probe in ps.items():
+                if self.stopping: return
+                try: self.diffs[name].set_result(compared(twins, table, probe))
+                except BaseException as e: self.diffs[name].set_exception(e)  # the test's that waits for it
+
+    def close(self):
+        self.stopping = True
+        self.pool.shutdown(cancel_futures=True)
 
 
 def difference(a, b):
