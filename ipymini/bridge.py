@@ -79,6 +79,7 @@ class Bridge:
         store = content.get("store_history", not silent) and not silent
         shell.exit_now = False
         scope.number = shell.execution_count - silent
+        if store and shell.subshell_id is None: scope.keep = shell.keep_text
         shell.payload_manager.clear_payload()
         try:
             with self.worker.user: result = await self._run(code, dict(store_history=store, silent=silent, cell_id=cell_id, cell_meta=cell_meta))
@@ -146,16 +147,25 @@ class Bridge:
         completer = self.shell.Completer
         use_jedi,first = completer.use_jedi, COLD if "jedi" not in sys.modules else budget
         if not (use_jedi and self.late and self.late.is_alive()):  # Jedi is no good for two threads at once
-            try: found = within(first if use_jedi else budget, is_moot, self.complete, code, cursor_pos)
+            try: found = within(first if use_jedi else budget, is_moot, self._complete_if_well, code, cursor_pos)
             except Late as e:
                 self.late = e.thread
                 if is_moot() or not use_jedi: return nothing
             else:
-                if found["matches"] or not use_jedi: return found  # Jedi may have failed in silence: its cache on disk breaks when a process is killed
+                if found or not use_jedi: return found or nothing
         completer.use_jedi = False
         try: return within(budget/5, is_moot, self.complete, code, cursor_pos)
         except Late: return nothing
         finally: completer.use_jedi = use_jedi
+
+    def _complete_if_well(self, code, cursor_pos):
+        """As `complete`; None if Jedi has failed, which to IPython is the same as finding nothing: its cache on disk breaks when a process is
+        killed that writes there."""
+        found = self.complete(code, cursor_pos)
+        if found["matches"] or not self.shell.Completer.use_jedi: return found
+        try: sys.modules["jedi"].Interpreter(code[:cursor_pos], [self.shell.user_ns]).complete()
+        except Exception: return None
+        return found
 
     @cell_code
     def complete(self, code, cursor_pos):

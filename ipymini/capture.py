@@ -5,7 +5,7 @@ Must not know: sockets, what a request means. It asks `scope` for whom a thing i
 Threads: `Stream` methods any; `Fds.drain` any (one at a time); install and uninstall main.
 Spec: messaging, "Streams (stdout, stderr, etc)" and "Messages on the stdin (ROUTER/DEALER) channel"."""
 
-import bdb, builtins, codecs, contextlib, fcntl, getpass, importlib, io, os, select, subprocess, sys, threading, time, warnings
+import bdb, builtins, codecs, contextlib, fcntl, getpass, importlib, io, os, select, signal, subprocess, sys, threading, time, warnings
 from importlib.machinery import PathFinder
 from threading import get_ident
 from time import perf_counter
@@ -92,7 +92,7 @@ def _writer(name, fds):
     def write(s):
         "Publish `s`; its length. TypeError if it is no str."
         nonlocal last
-        if not isinstance(s, str): raise TypeError(f"write() argument must be str, not {type(s).__name__}")
+        if not isinstance(s, str): raise TypeError(f"write() argument must be str, not {type(s)}")
         if not s: return 0
         now = perf_counter()
         if now - last > QUIET: fds.drain()
@@ -225,7 +225,7 @@ def _read(fd, decode):
 def ask(prompt="", password=False):
     "The client's answer, for `input` and `getpass`. StdinNotImplementedError where the request allows no input or there is none."
     to = here()
-    if to is None or not to.open or not to.content.get("allow_stdin", True): raise _no_stdin(password)
+    if to is None or not to.open or not to.content.get("allow_stdin", False): raise _no_stdin(password)
     try: return to.ask(str(prompt), password)
     except KeyboardInterrupt: raise KeyboardInterrupt("Interrupted by user") from None
 
@@ -348,7 +348,7 @@ class Capture:
         "Patch the interpreter; `fds` is installed on its own, before. Main thread, once."
         drain,Popen = self.fds.drain, subprocess.Popen
         out,err = (Stream(n, fd, self.fds) for n,fd in (("stdout", 1), ("stderr", 2)))
-        os.register_at_fork(before=self.fds.lock.acquire, after_in_parent=self.fds.lock.release, after_in_child=lambda: self._child(out, err))
+        os.register_at_fork(before=self._before_fork, after_in_parent=self._after_fork, after_in_child=lambda: self._child(out, err))
         from concurrent.futures import ThreadPoolExecutor
         table = [  # where, name, what, why
             (sys, "stdout", out, "prints go to the client"),
@@ -381,8 +381,19 @@ class Capture:
         self.undo.clear()
         self.fds.uninstall()
 
+    def _before_fork(self):
+        "Hold back signals until the child is no kernel any more: one that came before that would be taken for the kernel's, and be lost."
+        self.fds.lock.acquire()
+        self.fds.mask = signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGINT, signal.SIGTERM))
+
+    def _after_fork(self):
+        mask = self.fds.mask
+        self.fds.lock.release()
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+
     def _child(self, *streams):
         "A forked child never touches a socket: its text goes into the pipe, which the parent reads."
-        self.fds.lock.release()
-        for s in streams: s.forked()
-        for f in self.on_fork: f()
+        try:
+            for s in streams: s.forked()
+            for f in self.on_fork: f()
+        finally: self._after_fork()

@@ -189,6 +189,7 @@ class Channels:
         "Send the held text; False if a subscriber is full."
         scope,name,text = self.lines.take()
         if not text: return True
+        if scope.keep: scope.keep(scope.number, name, text)
         frames = self.codec.pack("stream", dict(name=name, text=text), scope.header_raw, idents=(b"stream." + name.encode(),))[1]
         return self._transmit("iopub", frames)
 
