@@ -231,7 +231,21 @@ def load():
     finally:
         sys.breakpointhook = hook
         for k in set(os.environ) - before: del os.environ[k]
+    processor = sys.modules["_pydevd_bundle.pydevd_process_net_command_json"].PyDevJsonCommandProcessor
+    processor.process_net_command_json = answering(processor.process_net_command_json)
     return sys.modules["pydevd"]
+
+
+def answering(original):
+    "As pydevd's `process_net_command_json`; what that fails to do it only logs, and its client would wait for ever."
+    def process(self, db, message, *args, **kwargs):
+        try: return original(self, db, message, *args, **kwargs)
+        except Exception as e:  # the edge of debugpy's room
+            log.info("debugpy fails to serve %s", message, exc_info=True)
+            request = json.loads(message)
+            told = dict(type="response", request_seq=request["seq"], command=request["command"], success=False, message=f"{e.__class__.__name__}: {e}", body={})
+            db.writer.add_command(sys.modules["_pydevd_bundle.pydevd_net_command"].NetCommand(0, 0, told, is_json=True))
+    return process
 
 
 def bury():

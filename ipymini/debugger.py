@@ -5,7 +5,7 @@ Must not know: sockets, IPython (it is handed the shell), debugpy.
 Threads: `request` on the debug lane; `on_event` on the adapter's; `place`, `sync` on those that run cells; `resume` any.
 Spec: messaging, "Debug request" (JEP 47); Debug Adapter Protocol."""
 
-import atexit, inspect, itertools, linecache, logging, os, re, shutil, sys, threading, tokenize
+import atexit, functools, inspect, itertools, linecache, logging, os, re, shutil, stat, sys, threading, tokenize
 
 from .cells import HASH_SEED, SUFFIX, cell_file, prefix
 from .dap import Adapter, Closed
@@ -14,11 +14,12 @@ from .variables import Variables, page
 
 log = logging.getLogger("ipymini.debugger")
 PASSED = set("""completions setVariable setExpression setExceptionBreakpoints setFunctionBreakpoints stepInTargets gotoTargets goto pause threads
-    scopes evaluate""".split())  # debugpy answers these as they are
-STOPPED = {"next", "stepIn", "stepOut", "exceptionInfo"}  # and these too, if a thread is stopped
+    evaluate""".split())  # debugpy answers these as they are
+STOPPED = {"next", "stepIn", "stepOut", "exceptionInfo"}  # and these too, if their thread is stopped: what is left for one that runs would be done at its next stop
 HELD = {"completions", "setVariable", "setExpression", "stepInTargets", "exceptionInfo", "variables", "evaluate", "stackTrace"}  # answered by the stopped thread
 LATE = "the thread runs on"
 NOISE = re.compile("raised from within the callback set in sys.settrace")  # after an interrupt; `sync` puts it right
+HISTORY = re.compile(r"_{1,3}|_i{1,3}|_i?\d+|_[iod]h")  # names of IPython's
 asked = []  # what `see` was called with: values from stopped frames
 
 
@@ -55,15 +56,16 @@ class Debugger:
 
     def answer(self, command, arguments):
         own = dict(debugInfo=self.info, initialize=self.initialize, attach=self.attach, configurationDone=self.configuration_done, disconnect=self.disconnect,
-            dumpCell=self.dump_cell, setBreakpoints=self.set_breakpoints, source=self.source, stackTrace=self.stack_trace, variables=self.list_variables,
+            dumpCell=self.dump_cell, setBreakpoints=self.set_breakpoints, source=self.source, stackTrace=self.stack_trace, scopes=self.scopes, variables=self.list_variables,
             modules=self.modules, inspectVariables=self.inspect_variables, richInspectVariables=self.rich_inspect, copyToGlobals=self.copy_to_globals)
         own["continue"] = self.run_on
         if command in own: return call(own[command], arguments)
-        if command in STOPPED and not self.stopped: raise Refused(f"{command}: no thread is stopped")
+        if command in STOPPED: self.must_be_stopped(**arguments)
         if command not in PASSED | STOPPED: raise Refused(f"this debugger knows no {command!r}")
-        response = self.adapter.request(command, arguments)
-        if command == "scopes": self.globals = {s["variablesReference"] for s in response.get("body", {}).get("scopes", ()) if s["name"] == "Globals"}
-        return response
+        return self.adapter.request(command, arguments)
+
+    def must_be_stopped(self, threadId=None, **_):
+        if threadId not in self.stopped: raise Refused(f"thread {threadId} is not stopped")
 
     def ask(self, command, **arguments):
         "The body of debugpy's response, Refused if it is none."
@@ -80,7 +82,9 @@ class Debugger:
 
     def initialize(self, **arguments):
         if not self.adapter.is_open: self.adapter.open()
-        return self.adapter.request("initialize", arguments)
+        response = self.adapter.request("initialize", arguments)
+        response.get("body", {})["supportsTerminateRequest"] = False  # that would end the kernel: `disconnect` ends the session
+        return response
 
     def attach(self, **arguments):
         "Attach, and tell debugpy that configuration is done: JupyterLab never does."
@@ -166,10 +170,8 @@ class Debugger:
     def dump_cell(self, code, **_):
         "Write a cell where debugpy looks for it: a breakpoint in a file that is not there is none."
         path = cell_file(code)
-        folder = os.path.dirname(path)
-        if not os.path.isdir(folder):
-            os.makedirs(folder, mode=0o700)
-            atexit.register(shutil.rmtree, folder, ignore_errors=True)
+        if not path.startswith(prefix()): raise Refused("IPYMINI_CELL_NAME calls all cells alike: their breakpoints cannot be told apart")
+        make_folder(os.path.dirname(path))
         with open(path, "w", encoding="utf-8", errors="replace") as f: f.write(code)
         return dict(body=dict(sourcePath=path))
 
@@ -197,11 +199,18 @@ class Debugger:
 
     def stack_trace(self, threadId, startFrame=0, levels=0, **more):
         "The frames of a thread down to the cell: that IPython has called it need not be shown."
+        self.must_be_stopped(threadId)
         body = self.ask("stackTrace", threadId=threadId, **more)
         frames = body["stackFrames"]
         runs = [i for i,f in enumerate(frames) if f["name"] == "run_code" and f["source"].get("path", "").endswith("interactiveshell.py")]
         if runs: frames = frames[:runs[-1]]
         return dict(body=dict(stackFrames=frames[startFrame or 0:][:levels or None], totalFrames=len(frames)))
+
+    def scopes(self, frameId, **_):
+        if not self.stopped: raise Refused("no thread is stopped")
+        body = self.ask("scopes", frameId=frameId)
+        self.globals = {s["variablesReference"] for s in body["scopes"] if s["name"] == "Globals"}
+        return dict(body=body)
 
     def modules(self, startModule=0, moduleCount=0, **_):
         found = [(name, getattr(m, "__file__", None)) for name,m in list(sys.modules.items())]
@@ -217,7 +226,7 @@ class Debugger:
     def is_hidden(self, name, value=None):
         "Is that IPython's, and not the user's?"
         hidden = self.shell.user_ns_hidden
-        return name in hidden and (value is None or value is hidden[name]) or name.strip("_ihod0123456789") == "" and name.startswith("_")
+        return name in hidden and (value is None or value is hidden[name]) or bool(HISTORY.fullmatch(name))
 
     def inspect_variables(self, **_): return dict(body=dict(variables=self.variables.show(self.namespace())))
 
@@ -250,6 +259,16 @@ class Debugger:
         if not self.stopped: raise Refused("no thread is stopped")
         value = self.shell.user_ns[dstVariableName] = self.value(srcVariableName, srcFrameId)
         return dict(body=self.variables.variable(dstVariableName, value, dstVariableName))
+
+
+@functools.cache
+def make_folder(path):
+    "Make the folder for cells, which goes with this process. Refused if it is somebody else's: where files are temporary, anybody may make one, with links in it."
+    try: os.mkdir(path, 0o700)
+    except FileExistsError:
+        found = os.lstat(path)
+        if not stat.S_ISDIR(found.st_mode) or os.name == "posix" and found.st_uid != os.getuid(): raise Refused(f"{path} is not this kernel's") from None
+    atexit.register(shutil.rmtree, path, ignore_errors=True)
 
 
 def call(f, arguments):
