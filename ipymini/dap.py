@@ -180,6 +180,7 @@ class Adapter:
     def stop_here(self, frame):
         "Stop the calling thread at `frame`, as at a breakpoint."
         db,thread = self.db, threading.current_thread()
+        db.enable_tracing()  # a thread that pydevd has not met yet cannot be left alone
         db.disable_tracing()  # or pydevd would stop in its own waiting: this is no callback of the interpreter's, in which nothing is traced
         try:
             db.set_suspend(thread, self.pydevd.CMD_SET_BREAK, suspend_requested=True)  # with sys.monitoring steps from here would not stop else

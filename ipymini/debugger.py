@@ -9,11 +9,12 @@ import atexit, functools, inspect, itertools, linecache, logging, os, re, shutil
 
 from .cells import HASH_SEED, SUFFIX, cell_file, prefix
 from .dap import Adapter, Closed
+from .frames import whose
 from .lane import hide
 from .variables import Variables, page
 
 log = logging.getLogger("ipymini.debugger")
-PASSED = set("""completions setVariable setExpression setExceptionBreakpoints setFunctionBreakpoints stepInTargets gotoTargets goto pause threads
+PASSED = set("""completions setVariable setExpression setExceptionBreakpoints setFunctionBreakpoints stepInTargets gotoTargets goto threads
     evaluate""".split())  # debugpy answers these as they are
 STOPPED = {"next", "stepIn", "stepOut", "exceptionInfo"}  # and these too, if their thread is stopped: what is left for one that runs would be done at its next stop
 HELD = {"completions", "setVariable", "setExpression", "stepInTargets", "exceptionInfo", "variables", "evaluate", "stackTrace"}  # answered by the stopped thread
@@ -56,8 +57,9 @@ class Debugger:
 
     def answer(self, command, arguments):
         own = dict(debugInfo=self.info, initialize=self.initialize, attach=self.attach, configurationDone=self.configuration_done, disconnect=self.disconnect,
-            dumpCell=self.dump_cell, setBreakpoints=self.set_breakpoints, source=self.source, stackTrace=self.stack_trace, scopes=self.scopes, variables=self.list_variables,
-            modules=self.modules, inspectVariables=self.inspect_variables, richInspectVariables=self.rich_inspect, copyToGlobals=self.copy_to_globals)
+            dumpCell=self.dump_cell, setBreakpoints=self.set_breakpoints, source=self.source, modules=self.modules, pause=self.pause,
+            stackTrace=self.stack_trace, scopes=self.scopes, variables=self.list_variables, copyToGlobals=self.copy_to_globals,
+            inspectVariables=self.inspect_variables, richInspectVariables=self.rich_inspect)
         own["continue"] = self.run_on
         if command in own: return call(own[command], arguments)
         if command in STOPPED: self.must_be_stopped(**arguments)
@@ -119,6 +121,14 @@ class Debugger:
     def run_on(self, **arguments):
         if not self.stopped: return dict(body=dict(allThreadsContinued=True))  # debugpy would answer at the next stop
         return self.adapter.request("continue", arguments)
+
+    def pause(self, threadId, **more):
+        "Stop a thread soon. Not one in which an event loop waits: it would stop in there, where nothing of the user's is to be seen."
+        name = next((t["name"] for t in self.ask("threads")["threads"] if t["id"] == threadId), None)
+        thread = next((t for t in threading.enumerate() if t.name == name), None)
+        frame = thread and sys._current_frames().get(thread.ident)
+        if frame is None or whose(frame) == "loop": raise Refused(f"thread {threadId} runs no code that could be paused")
+        return self.adapter.request("pause", dict(threadId=threadId, **more))
 
     def on_event(self, event):
         "Note what an event says of threads, and publish it for the last request."

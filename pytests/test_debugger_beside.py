@@ -144,8 +144,9 @@ def test_frames_that_are_gone(debug):
     _, frames = debug.stop("breakpoint")
     found = debug.ask("scopes", frameId=frames[0]["id"])["scopes"]
     resumed(debug, run)
-    for command, arguments in (("scopes", dict(frameId=frames[0]["id"])), ("variables", dict(variablesReference=found[0]["variablesReference"])),
-            ("evaluate", dict(expression="n", frameId=frames[0]["id"], context="repl"))): debug.refused(command, **arguments)
+    debug.refused("scopes", frameId=frames[0]["id"])
+    debug.refused("variables", variablesReference=found[0]["variablesReference"])
+    debug.refused("evaluate", expression="n", frameId=frames[0]["id"], context="repl")
 
 
 def test_capabilities_are_true(debug):
@@ -160,16 +161,17 @@ def test_capabilities_are_true(debug):
     assert {c for s,c in requests.items() if body.get(s)} == {c for c in requests.values() if served(c)}
 
 
-def test_pause_of_an_idle_kernel(debug):
-    "Nothing of ours stops; the next cell may, in its first line."
+@pytest.mark.parametrize("code", ["", "import asyncio; print('on'); await asyncio.sleep(0.5)"], ids=["idle", "awaiting"])
+def test_pause_of_what_does_not_run(debug, code):
+    "An idle kernel and a cell that awaits run nothing that could be paused; the event loop is not the user's, and the next cell must not stop."
     main = next(t["id"] for t in debug.ask("threads")["threads"] if t["name"] == "MainThread")
-    debug.ask("pause", threadId=main)
-    run = debug.run("a = 1\nb = 2\nb")
-    debug.k.pump(lambda: run.is_done or debug.info()["stoppedThreads"], what="a stop or the end")
-    if not run.is_done:
-        assert where(debug.stop("pause")[1]) in ([("<module>", 0)], [("<module>", 1)])  # 0: about to begin
-        resumed(debug, run)
-    assert run.result == "2"
+    run = debug.run(code)
+    if code: debug.k.sees(run, "on")
+    else: debug.k.wait(run)
+    assert "no code" in debug.refused("pause", threadId=main)
+    debug.k.wait(run).ok()
+    assert debug.k.execute("a = 1\nb = 2\nb").result == "2"
+    debug.none("stopped")
 
 
 # --- what it costs
