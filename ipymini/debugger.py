@@ -11,11 +11,11 @@ from .cells import HASH_SEED, SUFFIX, cell_file, prefix
 from .dap import Adapter, Closed
 from .frames import whose
 from .lane import hide
-from .variables import Variables, page
+from .variables import GROUPS, Variables, page
 
 log = logging.getLogger("ipymini.debugger")
 PASSED = set("""completions setVariable setExpression setExceptionBreakpoints setFunctionBreakpoints stepInTargets gotoTargets goto threads
-    evaluate""".split())  # debugpy answers these as they are
+    scopes evaluate""".split())  # debugpy answers these as they are
 STOPPED = {"next", "stepIn", "stepOut", "exceptionInfo"}  # and these too, if their thread is stopped: what is left for one that runs would be done at its next stop
 HELD = {"completions", "setVariable", "setExpression", "stepInTargets", "exceptionInfo", "variables", "evaluate", "stackTrace"}  # answered by the stopped thread
 LATE = "the thread runs on"
@@ -39,7 +39,7 @@ class Debugger:
     def __init__(self, shell, send):
         self.shell,self.send,self.adapter = shell, send, Adapter(self.on_event)
         self.seq,self.scope = itertools.count(1), None
-        self.attached,self.breakpoints,self.stopped,self.globals = False, {}, {}, set()
+        self.attached,self.breakpoints,self.stopped,self.groups = False, {}, {}, set()  # `groups`: references to parts of the user's namespace
         self.variables = Variables()
 
     # --- requests
@@ -58,11 +58,12 @@ class Debugger:
     def answer(self, command, arguments):
         own = dict(debugInfo=self.info, initialize=self.initialize, attach=self.attach, configurationDone=self.configuration_done, disconnect=self.disconnect,
             dumpCell=self.dump_cell, setBreakpoints=self.set_breakpoints, source=self.source, modules=self.modules, pause=self.pause,
-            stackTrace=self.stack_trace, scopes=self.scopes, variables=self.list_variables, copyToGlobals=self.copy_to_globals,
+            stackTrace=self.stack_trace, variables=self.list_variables, copyToGlobals=self.copy_to_globals,
             inspectVariables=self.inspect_variables, richInspectVariables=self.rich_inspect)
         own["continue"] = self.run_on
         if command in own: return call(own[command], arguments)
         if command in STOPPED: self.must_be_stopped(**arguments)
+        if command == "scopes" and not self.stopped: raise Refused("no thread is stopped")
         if command not in PASSED | STOPPED: raise Refused(f"this debugger knows no {command!r}")
         return self.adapter.request(command, arguments)
 
@@ -138,7 +139,9 @@ class Debugger:
         if event["event"] == "output" and NOISE.search(body.get("output", "")): return
         self.send("iopub", "debug_event", dict(seq=next(self.seq), type="event", event=event["event"], body=body), self.scope)
 
-    def on_stopped(self, threadId, **body): self.stopped[threadId] = body
+    def on_stopped(self, threadId, **body):
+        if not self.stopped: self.groups.clear()
+        self.stopped[threadId] = body
 
     def on_continued(self, threadId, allThreadsContinued=True, **_):
         "Nobody waits for a thread that runs on; an interrupt may have made it."
@@ -216,12 +219,6 @@ class Debugger:
         if runs: frames = frames[:runs[-1]]
         return dict(body=dict(stackFrames=frames[startFrame or 0:][:levels or None], totalFrames=len(frames)))
 
-    def scopes(self, frameId, **_):
-        if not self.stopped: raise Refused("no thread is stopped")
-        body = self.ask("scopes", frameId=frameId)
-        self.globals = {s["variablesReference"] for s in body["scopes"] if s["name"] == "Globals"}
-        return dict(body=body)
-
     def modules(self, startModule=0, moduleCount=0, **_):
         found = [(name, getattr(m, "__file__", None)) for name,m in list(sys.modules.items())]
         listed = [dict(id=i, name=name, path=path) for i,(name,path) in enumerate(found) if isinstance(path, str) and path.endswith(SUFFIX)]
@@ -244,7 +241,9 @@ class Debugger:
         if variablesReference in self.variables.values:
             return dict(body=dict(variables=self.variables.children(variablesReference, filter, start, count)))
         found = self.ask("variables", variablesReference=variablesReference, **more)["variables"]
-        if variablesReference in self.globals: found = [v for v in found if not self.is_hidden(v["name"])]
+        if variablesReference in self.groups or {"In", "Out", "_oh"} <= {v["name"] for v in found}:
+            found = [v for v in found if not self.is_hidden(v["name"])]
+            self.groups |= {v["variablesReference"] for v in found if v["name"] in GROUPS}
         return dict(body=dict(variables=page(found, filter, start, count)))
 
     def rich_inspect(self, variableName, frameId=None, **_):

@@ -290,6 +290,21 @@ def test_variables_of_a_frame(square):
     square.k.wait(run).ok()
 
 
+def test_names_of_a_cell_are_the_users(debug):
+    "The frame of a cell has the namespace for its locals: IPython's names are hidden there and in its groups, too."
+    code = "def mine(): pass\n_kept, In2 = 5, 6\nin_cell = 7\n"
+    debug.points(code, 3)
+    run = debug.run(code)
+    thread, frames = debug.stop()
+    for found in (debug.locals(frames[0]), debug.globals(frames[0])):
+        assert "In2" in found and not {"In", "Out", "exit", "quit", "get_ipython", "open", "_i", "_oh", "_dh"} & set(found)
+        inside = {g: {v["name"] for v in debug.ask("variables", variablesReference=found[g]["variablesReference"])["variables"]} for g in found if g.endswith(" variables")}
+        assert "mine" in inside["function variables"] and not {"get_ipython", "open"} & inside["function variables"]
+    debug.run_on(thread)
+    debug.k.wait(run).ok()
+    debug.k.execute("del mine, _kept, In2, in_cell").ok()
+
+
 def test_change_and_evaluate(square):
     run = square.run("square(3)")
     thread, frames = square.stop()
