@@ -241,6 +241,27 @@ def test_uncaught_exception_in_a_cell(debug):
     assert debug.k.wait(run).ename == "KeyError"
 
 
+def test_uncaught_exception_in_a_thread(debug):
+    debug.ask("setExceptionBreakpoints", filters=["uncaught"])
+    code = "import threading\ndef bad():\n    raise KeyError('x')\nt = threading.Thread(target=bad); t.start(); t.join()\ntry: 1 / 0\nexcept ZeroDivisionError: pass\n'fine'"
+    run = debug.run(code)
+    thread, frames = debug.stop("exception")
+    assert where(frames)[0] == ("bad", 3) and "KeyError" in debug.ask("exceptionInfo", threadId=thread)["exceptionId"]
+    debug.run_on(thread)
+    assert debug.k.wait(run).ok().result == "'fine'"
+    debug.ask("setExceptionBreakpoints", filters=[])
+    debug.none("stopped")
+
+
+def test_conditions_that_fail(debug):
+    "They do not stop, as debugpy has it, nor harm the cell."
+    for condition in ("i == 'never'", "nothing > 3", "i / 0"):
+        debug.points(LOOP, dict(line=3, condition=condition))
+        assert debug.k.execute(LOOP + "total").ok().result == "45"
+    debug.points(LOOP)
+    debug.none("stopped")
+
+
 # --- stopped
 
 def test_steps(debug):

@@ -49,6 +49,14 @@ def test_nothing_before_the_first_attach(start):
     assert k.execute(look).result == before and eval(before)[0] is None and not eval(before)[3]
 
 
+def test_how_code_is_watched(kernel):
+    "With sys.monitoring where Python has it, which costs less and reaches threads that run already; with nothing when the session is over."
+    look = "import sys; sys.gettrace() is not None, hasattr(sys, 'monitoring') and sys.monitoring.get_tool(sys.monitoring.DEBUGGER_ID)"
+    has = kernel.execute("import sys; hasattr(sys, 'monitoring')").result == "True"
+    with debugging(kernel): assert kernel.execute(look).result == ("(False, 'pydevd')" if has else "(True, False)")
+    assert kernel.execute(look).result == ("(False, None)" if has else "(False, False)")
+
+
 # --- other requests, while debugpy is busy
 
 def evaluating(debug, seconds):
