@@ -276,7 +276,7 @@ def _thread_start(original):
 
 def _thread_bootstrap(original):
     def _bootstrap_inner(self):
-        threading._active.pop(threading.get_ident(), None)  # a dead thread's, whose number this one has got: pydevd would take it for this one, and never resume it
+        threading._active[threading.get_ident()] = self  # now: pydevd would take a dead thread's dummy that has its number for this one, or make one, and never resume it
         current.set(self.__dict__.get("_ipymini_scope"))
         original(self)
     return _bootstrap_inner

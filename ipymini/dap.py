@@ -12,8 +12,10 @@ from .lane import hide
 
 log = logging.getLogger("ipymini.dap")
 SETTINGS = dict(  # what pydevd reads from the environment while it is imported
+    PYDEVD_USE_SYS_MONITORING="1",             # from Python 3.12 on: quicker, and threads that run already stop, too
     PYDEVD_DISABLE_FILE_VALIDATION="1",        # no warning about frozen modules: nobody steps into them
     PYDEVD_IPYTHON_COMPATIBLE_DEBUGGING="1")   # each statement of a cell is a frame of its own: steps go on in the next one
+STDLIB = os.path.dirname(os.__file__) + os.sep
 set_local_events = sys.monitoring.set_local_events if hasattr(sys, "monitoring") else None
 
 
@@ -180,6 +182,7 @@ class Adapter:
     def stop_here(self, frame):
         "Stop the calling thread at `frame`, as at a breakpoint."
         db,thread = self.db, threading.current_thread()
+        db.enable_tracing()  # a thread that pydevd has not met yet cannot be left alone
         db.disable_tracing()  # or pydevd would stop in its own waiting: this is no callback of the interpreter's, in which nothing is traced
         try:
             db.set_suspend(thread, self.pydevd.CMD_SET_BREAK, suspend_requested=True)  # with sys.monitoring steps from here would not stop else
@@ -189,13 +192,13 @@ class Adapter:
 
     def place(self, frame):
         """What is the calling thread doing, interrupted in `frame`, if the debugger has stopped it? "wait": just that. "work": it evaluates something. "busy": something
-        that must not be interrupted. None: it is not stopped."""
+        that must not be interrupted, as is all that debugpy does before and after. None: it is not stopped."""
         if self.db is None: return None
-        names,loop = [], self.pydevd.PyDB._do_wait_suspend.__code__
+        names,inner,loop = [], frame, self.pydevd.PyDB._do_wait_suspend.__code__
         while frame is not None and frame.f_code is not loop:
             names.append("wait" if frame.f_code.co_filename == threading.__file__ else frame.f_code.co_name)
             frame = frame.f_back
-        if frame is None: return None
+        if frame is None: return "busy" if is_debugpy(inner) else None
         return "wait" if set(names) == {"wait"} else "work" if "do_it" in names else "busy"
 
     def free(self):
@@ -231,7 +234,31 @@ def load():
     finally:
         sys.breakpointhook = hook
         for k in set(os.environ) - before: del os.environ[k]
+    processor = sys.modules["_pydevd_bundle.pydevd_process_net_command_json"].PyDevJsonCommandProcessor
+    processor.process_net_command_json = answering(processor.process_net_command_json)
     return sys.modules["pydevd"]
+
+
+def answering(original):
+    "As pydevd's `process_net_command_json`; what that fails to do it only logs, and its client would wait for ever."
+    def process(self, db, message, *args, **kwargs):
+        try: return original(self, db, message, *args, **kwargs)
+        except Exception as e:  # the edge of debugpy's room
+            log.info("debugpy fails to serve %s", message, exc_info=True)
+            request = json.loads(message)
+            told = dict(type="response", request_seq=request["seq"], command=request["command"], success=False, message=f"{e.__class__.__name__}: {e}", body={})
+            db.writer.add_command(sys.modules["_pydevd_bundle.pydevd_net_command"].NetCommand(0, 0, told, is_json=True))
+    return process
+
+
+def is_debugpy(frame):
+    "Is debugpy at work in `frame`, itself or with the help of the standard library? Not the code that it evaluates, a condition for one."
+    folder = os.path.dirname(sys.modules["debugpy"].__file__) + os.sep
+    while frame is not None and is_stdlib(frame.f_code.co_filename): frame = frame.f_back
+    return frame is not None and frame.f_code.co_filename.startswith(folder)
+
+
+def is_stdlib(filename): return filename.startswith(("<frozen ", STDLIB)) and "site-packages" not in filename
 
 
 def bury():

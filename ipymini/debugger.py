@@ -5,20 +5,22 @@ Must not know: sockets, IPython (it is handed the shell), debugpy.
 Threads: `request` on the debug lane; `on_event` on the adapter's; `place`, `sync` on those that run cells; `resume` any.
 Spec: messaging, "Debug request" (JEP 47); Debug Adapter Protocol."""
 
-import atexit, inspect, itertools, linecache, logging, os, re, shutil, sys, threading, tokenize
+import atexit, functools, inspect, itertools, linecache, logging, os, re, shutil, stat, sys, threading, tokenize
 
 from .cells import HASH_SEED, SUFFIX, cell_file, prefix
 from .dap import Adapter, Closed
+from .frames import whose
 from .lane import hide
-from .variables import Variables, page
+from .variables import GROUPS, Variables, page
 
 log = logging.getLogger("ipymini.debugger")
-PASSED = set("""completions setVariable setExpression setExceptionBreakpoints setFunctionBreakpoints stepInTargets gotoTargets goto pause threads
+PASSED = set("""completions setVariable setExpression setExceptionBreakpoints setFunctionBreakpoints stepInTargets gotoTargets goto threads
     scopes evaluate""".split())  # debugpy answers these as they are
-STOPPED = {"next", "stepIn", "stepOut", "exceptionInfo"}  # and these too, if a thread is stopped
+STOPPED = {"next", "stepIn", "stepOut", "exceptionInfo"}  # and these too, if their thread is stopped: what is left for one that runs would be done at its next stop
 HELD = {"completions", "setVariable", "setExpression", "stepInTargets", "exceptionInfo", "variables", "evaluate", "stackTrace"}  # answered by the stopped thread
 LATE = "the thread runs on"
 NOISE = re.compile("raised from within the callback set in sys.settrace")  # after an interrupt; `sync` puts it right
+HISTORY = re.compile(r"_{1,3}|_i{1,3}|_i?\d+|_[iod]h")  # names of IPython's
 asked = []  # what `see` was called with: values from stopped frames
 
 
@@ -37,7 +39,7 @@ class Debugger:
     def __init__(self, shell, send):
         self.shell,self.send,self.adapter = shell, send, Adapter(self.on_event)
         self.seq,self.scope = itertools.count(1), None
-        self.attached,self.breakpoints,self.stopped,self.globals = False, {}, {}, set()
+        self.attached,self.breakpoints,self.stopped,self.groups = False, {}, {}, set()  # `groups`: references to parts of the user's namespace
         self.variables = Variables()
 
     # --- requests
@@ -55,15 +57,18 @@ class Debugger:
 
     def answer(self, command, arguments):
         own = dict(debugInfo=self.info, initialize=self.initialize, attach=self.attach, configurationDone=self.configuration_done, disconnect=self.disconnect,
-            dumpCell=self.dump_cell, setBreakpoints=self.set_breakpoints, source=self.source, stackTrace=self.stack_trace, variables=self.list_variables,
-            modules=self.modules, inspectVariables=self.inspect_variables, richInspectVariables=self.rich_inspect, copyToGlobals=self.copy_to_globals)
+            dumpCell=self.dump_cell, setBreakpoints=self.set_breakpoints, source=self.source, modules=self.modules, pause=self.pause,
+            stackTrace=self.stack_trace, variables=self.list_variables, copyToGlobals=self.copy_to_globals,
+            inspectVariables=self.inspect_variables, richInspectVariables=self.rich_inspect)
         own["continue"] = self.run_on
         if command in own: return call(own[command], arguments)
-        if command in STOPPED and not self.stopped: raise Refused(f"{command}: no thread is stopped")
+        if command in STOPPED: self.must_be_stopped(**arguments)
+        if command == "scopes" and not self.stopped: raise Refused("no thread is stopped")
         if command not in PASSED | STOPPED: raise Refused(f"this debugger knows no {command!r}")
-        response = self.adapter.request(command, arguments)
-        if command == "scopes": self.globals = {s["variablesReference"] for s in response.get("body", {}).get("scopes", ()) if s["name"] == "Globals"}
-        return response
+        return self.adapter.request(command, arguments)
+
+    def must_be_stopped(self, threadId=None, **_):
+        if threadId not in self.stopped: raise Refused(f"thread {threadId} is not stopped")
 
     def ask(self, command, **arguments):
         "The body of debugpy's response, Refused if it is none."
@@ -80,7 +85,9 @@ class Debugger:
 
     def initialize(self, **arguments):
         if not self.adapter.is_open: self.adapter.open()
-        return self.adapter.request("initialize", arguments)
+        response = self.adapter.request("initialize", arguments)
+        response.get("body", {})["supportsTerminateRequest"] = False  # that would end the kernel: `disconnect` ends the session
+        return response
 
     def attach(self, **arguments):
         "Attach, and tell debugpy that configuration is done: JupyterLab never does."
@@ -116,6 +123,14 @@ class Debugger:
         if not self.stopped: return dict(body=dict(allThreadsContinued=True))  # debugpy would answer at the next stop
         return self.adapter.request("continue", arguments)
 
+    def pause(self, threadId, **more):
+        "Stop a thread soon. Not one in which an event loop waits: it would stop in there, where nothing of the user's is to be seen."
+        name = next((t["name"] for t in self.ask("threads")["threads"] if t["id"] == threadId), None)
+        thread = next((t for t in threading.enumerate() if t.name == name), None)
+        frame = thread and sys._current_frames().get(thread.ident)
+        if frame is None or whose(frame) == "loop": raise Refused(f"thread {threadId} runs no code that could be paused")
+        return self.adapter.request("pause", dict(threadId=threadId, **more))
+
     def on_event(self, event):
         "Note what an event says of threads, and publish it for the last request."
         body = event.get("body") or {}
@@ -124,7 +139,9 @@ class Debugger:
         if event["event"] == "output" and NOISE.search(body.get("output", "")): return
         self.send("iopub", "debug_event", dict(seq=next(self.seq), type="event", event=event["event"], body=body), self.scope)
 
-    def on_stopped(self, threadId, **body): self.stopped[threadId] = body
+    def on_stopped(self, threadId, **body):
+        if not self.stopped: self.groups.clear()
+        self.stopped[threadId] = body
 
     def on_continued(self, threadId, allThreadsContinued=True, **_):
         "Nobody waits for a thread that runs on; an interrupt may have made it."
@@ -166,10 +183,8 @@ class Debugger:
     def dump_cell(self, code, **_):
         "Write a cell where debugpy looks for it: a breakpoint in a file that is not there is none."
         path = cell_file(code)
-        folder = os.path.dirname(path)
-        if not os.path.isdir(folder):
-            os.makedirs(folder, mode=0o700)
-            atexit.register(shutil.rmtree, folder, ignore_errors=True)
+        if not path.startswith(prefix()): raise Refused("IPYMINI_CELL_NAME calls all cells alike: their breakpoints cannot be told apart")
+        make_folder(os.path.dirname(path))
         with open(path, "w", encoding="utf-8", errors="replace") as f: f.write(code)
         return dict(body=dict(sourcePath=path))
 
@@ -197,6 +212,7 @@ class Debugger:
 
     def stack_trace(self, threadId, startFrame=0, levels=0, **more):
         "The frames of a thread down to the cell: that IPython has called it need not be shown."
+        self.must_be_stopped(threadId)
         body = self.ask("stackTrace", threadId=threadId, **more)
         frames = body["stackFrames"]
         runs = [i for i,f in enumerate(frames) if f["name"] == "run_code" and f["source"].get("path", "").endswith("interactiveshell.py")]
@@ -217,7 +233,7 @@ class Debugger:
     def is_hidden(self, name, value=None):
         "Is that IPython's, and not the user's?"
         hidden = self.shell.user_ns_hidden
-        return name in hidden and (value is None or value is hidden[name]) or name.strip("_ihod0123456789") == "" and name.startswith("_")
+        return name in hidden and (value is None or value is hidden[name]) or bool(HISTORY.fullmatch(name))
 
     def inspect_variables(self, **_): return dict(body=dict(variables=self.variables.show(self.namespace())))
 
@@ -225,7 +241,9 @@ class Debugger:
         if variablesReference in self.variables.values:
             return dict(body=dict(variables=self.variables.children(variablesReference, filter, start, count)))
         found = self.ask("variables", variablesReference=variablesReference, **more)["variables"]
-        if variablesReference in self.globals: found = [v for v in found if not self.is_hidden(v["name"])]
+        if variablesReference in self.groups or {"In", "Out", "_oh"} <= {v["name"] for v in found}:
+            found = [v for v in found if not self.is_hidden(v["name"])]
+            self.groups |= {v["variablesReference"] for v in found if v["name"] in GROUPS}
         return dict(body=dict(variables=page(found, filter, start, count)))
 
     def rich_inspect(self, variableName, frameId=None, **_):
@@ -250,6 +268,16 @@ class Debugger:
         if not self.stopped: raise Refused("no thread is stopped")
         value = self.shell.user_ns[dstVariableName] = self.value(srcVariableName, srcFrameId)
         return dict(body=self.variables.variable(dstVariableName, value, dstVariableName))
+
+
+@functools.cache
+def make_folder(path):
+    "Make the folder for cells, which goes with this process. Refused if it is somebody else's: where files are temporary, anybody may make one, with links in it."
+    try: os.mkdir(path, 0o700)
+    except FileExistsError:
+        found = os.lstat(path)
+        if not stat.S_ISDIR(found.st_mode) or os.name == "posix" and found.st_uid != os.getuid(): raise Refused(f"{path} is not this kernel's") from None
+    atexit.register(shutil.rmtree, path, ignore_errors=True)
 
 
 def call(f, arguments):

@@ -149,7 +149,7 @@ class Kernel:
 
     def interrupt_sub(self, sub):
         if sub is self.main: return
-        if self.capture.debugger: self.capture.debugger.resume()
+        if self.capture.debugger: self.capture.debugger.freed()
         self.stdin.interrupt(sub)
         sub.worker.interrupt()
 

@@ -25,8 +25,8 @@ class Worker:
         self.serve,self.meanwhile,self.inbox = serve, meanwhile, deque()
         self.context,self.loop,self.task,self.server = contextvars.Context(), None, None, None
         self.thread,self.stopping,self.bell = None, False, None
-        self.now = SimpleNamespace(number=0, last=0, repeated=0, hit=0, since=0.0, aside=None, closing=None, wake=None, place=None,  # the request being served: its number (0: none), start, ...
-            servers=weakref.WeakSet(), unlocked=weakref.WeakSet())
+        self.now = SimpleNamespace(number=0, last=0, repeated=0, hit=0, since=0.0,  # the request being served: its number (0: none), start, ...
+            aside=None, closing=None, ending=None, wake=None, place=None, servers=weakref.WeakSet(), unlocked=weakref.WeakSet())
         self.user = UserCode(self)
 
     # --- inbox: any thread
@@ -72,7 +72,8 @@ class Worker:
         while not self.server.done():
             try: self.loop.run_forever()
             except (KeyboardInterrupt, SystemExit): log.info("a task ended with KeyboardInterrupt or SystemExit")
-        self.loop.run_until_complete(self._end())
+        self.now.ending = self.loop.create_task(self._end())
+        self.loop.run_until_complete(self.now.ending)
         self.server.result()
         self.loop.close()
 
@@ -196,7 +197,7 @@ class Worker:
         self.soon(self._cancel, everything)
 
     def _cancel(self, everything):
-        if everything: tasks = [t for t in asyncio.all_tasks(self.loop) if t is not self.server]
+        if everything: tasks = [t for t in asyncio.all_tasks(self.loop) if t not in (self.server, self.now.ending)]
         else: tasks = [self.task] if self.task is not None else [] if self.now.number else list(self.now.unlocked)
         for t in tasks: t.cancel(INTERRUPT)
 

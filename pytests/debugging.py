@@ -56,10 +56,13 @@ class Debug:
         msgs = [m for r in self.k.runs.values() for m in r.all] + self.k.unsolicited
         return sorted((m["content"] for m in msgs if kind(m) == "debug_event"), key=lambda e: e["seq"])
 
+    def next(self, name):
+        "The next event `name` that has arrived already, or None."
+        return next((e for e in self.events if e["event"] == name and e["seq"] > self.seen), None)
+
     def event(self, name, timeout=TIMEOUT):
         "The body of the next event `name`."
-        def find(): return next((e for e in self.events if e["event"] == name and e["seq"] > self.seen), None)
-        found = self.k.pump(find, timeout, f"the event {name}")
+        found = self.k.pump(lambda: self.next(name), timeout, f"the event {name}")
         self.seen = found["seq"]
         return found.get("body")
 
@@ -100,6 +103,13 @@ class Debug:
         self.ask(command, threadId=thread)
         self.event("continued")
         return self.stop("step")[1]
+
+    def step_or_end(self, command, thread, run):
+        "Step, and wait until the thread has stopped again or the cell has ended: its frames, None if it has ended."
+        self.ask(command, threadId=thread)
+        self.event("continued")
+        self.k.pump(lambda: run.is_done or self.next("stopped"), what="the next stop or the end")
+        return None if run.is_done else self.stop("step")[1]
 
     def run_on(self, thread): self.ask("continue", threadId=thread)
 

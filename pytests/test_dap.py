@@ -1,7 +1,9 @@
-"The framing of the Debug Adapter Protocol: one byte at a time, many messages at once, what is no DAP."
+"The framing of the Debug Adapter Protocol: one byte at a time, many messages at once, what is no DAP. Where an interrupt meets a thread that debugpy has."
+import functools, os, sys, threading, types
+
 import pytest
 
-from ipymini.dap import Decoder, encode
+from ipymini.dap import Adapter, Decoder, encode
 
 MESSAGES = [dict(seq=1, type="request", command="é\U0001f600"), dict(body={}), dict(seq=2, body=dict(text="\r\n\r\nContent-Length: 3\r\n\r\n" * 3))]
 
@@ -30,3 +32,33 @@ def test_big_message():
 
 def test_no_dap():
     with pytest.raises(ValueError, match="no Content-Length"): list(Decoder().feed(b"GET / HTTP/1.1\r\n\r\n"))
+
+
+HOME = os.path.join(os.sep, "site-packages", "debugpy")
+FILES = dict(pydevd=os.path.join(HOME, "_vendored", "pydevd.py"), threading=threading.__file__, queue=os.path.join(os.path.dirname(os.__file__), "queue.py"), cell="/tmp/cell.py",
+    condition="<string>")
+LOOP = compile("def _do_wait_suspend(then): return then()", FILES["pydevd"], "exec")
+
+def stack(*names):
+    "A frame with others below it: functions of the file and name given as `file.name`, from the outside in. `loop` is pydevd's."
+    run = sys._getframe
+    for name in reversed(names):
+        file, _, f = name.partition(".")
+        ns = {}
+        exec(LOOP if name == "loop" else compile(f"def {f}(then): return then()", FILES[file], "exec"), ns)
+        run = functools.partial(PyDB._do_wait_suspend if name == "loop" else ns[f], run)
+    return run()
+
+
+class PyDB: exec(LOOP)
+
+
+@pytest.mark.parametrize("place,names", [(None, ["cell.f"]), (None, ["cell.f", "queue.get", "threading.wait"]), ("wait", ["cell.f", "pydevd.do_wait_suspend", "loop", "threading.wait"]),
+    ("work", ["cell.f", "loop", "pydevd.do_it", "cell.g"]), ("busy", ["cell.f", "loop", "queue.get"]), ("busy", ["cell.f", "pydevd.do_wait_suspend"]),
+    ("busy", ["cell.f", "pydevd.set_suspend", "queue.put", "threading.notify"]), (None, ["cell.f", "pydevd.handle_breakpoint_condition", "condition.module"])])
+def test_place(monkeypatch, place, names):
+    "Told that a thread has stopped, a client may interrupt it before it waits: debugpy finishes first."
+    monkeypatch.setitem(sys.modules, "debugpy", types.SimpleNamespace(__file__=os.path.join(HOME, "__init__.py")))
+    adapter = Adapter(print)
+    adapter.db, adapter.pydevd = object(), types.SimpleNamespace(PyDB=PyDB)
+    assert adapter.place(stack(*names)) == place

@@ -241,6 +241,27 @@ def test_uncaught_exception_in_a_cell(debug):
     assert debug.k.wait(run).ename == "KeyError"
 
 
+def test_uncaught_exception_in_a_thread(debug):
+    debug.ask("setExceptionBreakpoints", filters=["uncaught"])
+    code = "import threading\ndef bad():\n    raise KeyError('x')\nt = threading.Thread(target=bad); t.start(); t.join()\ntry: 1 / 0\nexcept ZeroDivisionError: pass\n'fine'"
+    run = debug.run(code)
+    thread, frames = debug.stop("exception")
+    assert where(frames)[0] == ("bad", 3) and "KeyError" in debug.ask("exceptionInfo", threadId=thread)["exceptionId"]
+    debug.run_on(thread)
+    assert debug.k.wait(run).ok().result == "'fine'"
+    debug.ask("setExceptionBreakpoints", filters=[])
+    debug.none("stopped")
+
+
+def test_conditions_that_fail(debug):
+    "They do not stop, as debugpy has it, nor harm the cell."
+    for condition in ("i == 'never'", "nothing > 3", "i / 0"):
+        debug.points(LOOP, dict(line=3, condition=condition))
+        assert debug.k.execute(LOOP + "total").ok().result == "45"
+    debug.points(LOOP)
+    debug.none("stopped")
+
+
 # --- stopped
 
 def test_steps(debug):
@@ -288,6 +309,21 @@ def test_variables_of_a_frame(square):
     assert "number" in shown and "words" in shown and not {"In", "Out", "get_ipython", "exit", "_i", "_oh"} & set(shown)
     square.run_on(thread)
     square.k.wait(run).ok()
+
+
+def test_names_of_a_cell_are_the_users(debug):
+    "The frame of a cell has the namespace for its locals: IPython's names are hidden there and in its groups, too."
+    code = "def mine(): pass\n_kept, In2 = 5, 6\nin_cell = 7\n"
+    debug.points(code, 3)
+    run = debug.run(code)
+    thread, frames = debug.stop()
+    for found in (debug.locals(frames[0]), debug.globals(frames[0])):
+        assert "In2" in found and not {"In", "Out", "exit", "quit", "get_ipython", "open", "_i", "_oh", "_dh"} & set(found)
+        inside = {g: {v["name"] for v in debug.ask("variables", variablesReference=found[g]["variablesReference"])["variables"]} for g in found if g.endswith(" variables")}
+        assert "mine" in inside["function variables"] and not {"get_ipython", "open"} & inside["function variables"]
+    debug.run_on(thread)
+    debug.k.wait(run).ok()
+    debug.k.execute("del mine, _kept, In2, in_cell").ok()
 
 
 def test_change_and_evaluate(square):

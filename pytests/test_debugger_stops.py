@@ -2,7 +2,7 @@
 Spec: messaging, "Debug request", "Kernel interrupt", "Kernel shutdown"."""
 import os, pytest, time
 from debugging import Debug, debugging, where
-from harness import KERNEL_NAME, wait_until
+from harness import KERNEL_NAME
 
 WORK = "def work(n):\n    m = n + 1\n    return m\n"
 MODULE = "def double(x):\n    y = 2 * x\n    return y\n\ndef apply(f, x):\n    z = f(x)\n    return z\n"
@@ -341,56 +341,3 @@ def test_requests_before_the_shell_is_there(start):
     assert [r.content["success"] for r in runs] == [True] * 4
     k.wait_ready()
     assert d.info()["isStarted"]
-
-
-# --- what it costs
-
-SPEED = "import time\ndef burn():\n    t = time.perf_counter()\n    for i in range(300_000): int(i)\n    def g(x): return x\n    for i in range(100_000): g(i)\n" \
-    "    return time.perf_counter() - t\nburn(); min(burn() for _ in range(7))"
-
-def test_full_speed_after_disconnect(start):
-    "Neither a session that ended nor what it left in the code slows a cell down. The bound is for a machine that does other things too; tools/bench.py measures."
-    k = start()
-    before = min(float(k.execute(SPEED).result) for _ in range(3))
-    with debugging(k) as d:
-        k.execute(WORK).ok()
-        d.points(WORK, 2)
-        run = d.run("work(1)")
-        d.stop()
-        resumed(d, run)
-        k.execute(SPEED).ok()
-    after = wait_until(lambda: (t := min(float(k.execute(SPEED).result) for _ in range(3))) < before * 1.25 and t, 30, "the old speed")
-    assert after < before * 1.25
-    assert k.execute("import sys; sys.gettrace()").result is None
-    assert k.execute("[t.name for t in __import__('threading').enumerate() if 'pydevd' in t.name.lower()]").result == "[]"
-
-
-LOOP = "def loop(n):\n    t = 0\n    for i in range(n):\n        t += i\n    return t\n"
-
-def test_full_speed_of_code_that_had_a_breakpoint(start):
-    "Nothing stays in code objects that were stopped in and stepped through."
-    k = start()
-    k.execute(LOOP).ok()
-    k.execute("import time\ndef once():\n    t = time.perf_counter()\n    loop(100_000)\n    return time.perf_counter() - t").ok()
-    def speed(): return min(float(k.execute("min(once() for _ in range(10))").result) for _ in range(4))
-    speed()
-    before = speed()
-    with debugging(k) as d:
-        d.points(LOOP, 2)
-        run = d.run("loop(5)")
-        thread, _ = d.stop()
-        for _ in range(3): d.step("next", thread)
-        resumed(d, run)
-    assert wait_until(lambda: speed() < before * 1.3, 30, "the old speed")
-
-
-def test_idle_after_disconnect(start):
-    "Debugpy's threads, which poll, are gone."
-    k = start()
-    with debugging(k): pass
-    def cpu(): return sum(int(open(f"/proc/{k.pid}/task/{t}/schedstat").read().split()[0]) for t in os.listdir(f"/proc/{k.pid}/task"))
-    wait_until(lambda: k.execute("[t.name for t in __import__('threading').enumerate() if hasattr(t, '_kill_received')]").result == "[]", 5, "debugpy's threads")
-    time.sleep(1.2)
-    used = cpu()
-    time.sleep(1)
-    assert cpu() - used < 5e6, "nanoseconds used in an idle second"

@@ -187,6 +187,15 @@ def test_stop_while_busy_and_awaiting(worker):
     assert got == ["finished"]
 
 
+def test_interrupt_of_everything_when_all_is_done(worker):
+    "Stand in the gap: shutdown interrupts all, and the loop is told of it when the worker has just served its last."
+    def last():
+        worker.server.add_done_callback(lambda t: worker.cancel_soon(everything=True))
+        worker.stop()
+    worker.put(last)
+    worker.run_guarded()
+
+
 @pytest.mark.parametrize("e", [KeyboardInterrupt, SystemExit])
 def test_interrupted_task_while_stopping(worker, e):
     "As above, with a task of the user's that the shutdown's interrupt hits in between: the request still gets its end."

@@ -197,11 +197,11 @@ BURN = """
 import time
 def burn():
     def call(x): return x
-    t = time.perf_counter()
+    t = time.thread_time()  # CPU time: what else the machine does counts less
     for i in range(200_000): int(i)
     for i in range(100_000): call(i)
-    return time.perf_counter() - t
-min(burn() for _ in range(9))"""
+    return time.thread_time() - t
+min(burn() for _ in range(15))"""
 
 def attach(k):
     "Begin a debug session: the milliseconds from initialize to the end of attach."
@@ -235,6 +235,12 @@ def debug_stop(k, n):
     return samples
 
 def burnt(k): return float(result(k.run(BURN))[0])
+
+def debug_cpu_before(k, n):
+    warm(k)
+    before = burnt(k)
+    for command in ("debugInfo", "inspectVariables"): k.debug(command)
+    return [burnt(k) / before for _ in range(n)]
 
 def debug_cpu_attached(k, n):
     warm(k)
@@ -295,7 +301,8 @@ ROWS = [  # chkstyle: ignore-node (a table: a row a line)
     Row("interrupt_sleep", interrupt_sleep, "ms",              10,       3, "interrupt of `time.sleep`"),
     Row("interrupt_await", interrupt_await, "ms",              10,       3, "interrupt of `await asyncio.sleep`"),
     Row("debug_attach",    debug_attach,    "ms",               1,       1, "debugger: initialize and attach"),
-    Row("debug_stop",      debug_stop,      "ms",              10,       5, "execute_request to `stopped` at a breakpoint"),
+    Row("debug_stop",      debug_stop,      "ms",              10,       5, "debugger: breakpoint to `stopped`, from the execute_request on"),
+    Row("debug_cpu_before", debug_cpu_before, "x",              2,       1, "CPU-bound cell after debugInfo and inspectVariables, to one before"),
     Row("debug_cpu_attached", debug_cpu_attached, "x",          2,       1, "CPU-bound cell with a session, to one before it"),
     Row("debug_cpu_after", debug_cpu_after, "x",                2,       1, "CPU-bound cell after disconnect, to one before the session"),
     Row("memory",          memory,          "MiB",              1,       1, "PSS after the first cell"),

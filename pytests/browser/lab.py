@@ -85,6 +85,10 @@ class Lab:
         except Error as e: path = f"none, {e}"
         return f"screenshot: {path}\nerrors in the page: {self.errors}\nthe server's log ends:\n{self.server.log_tail()}"
 
+    def shot(self, name):
+        "Keep a picture of the page in the folder IPYMINI_SCREENSHOTS, if that is set: for eyes."
+        if folder := os.environ.get("IPYMINI_SCREENSHOTS"): self.page.screenshot(path=Path(folder)/f"{name}.png")
+
     def go(self, path=""):
         "Load JupyterLab afresh with `path` (a notebook of the root directory) open, or the launcher."
         tree = f"/tree/{path}" if path else ""

@@ -84,6 +84,9 @@ def finished(dbg, result="7"):
 def test_bug_icon_and_globals(dbg):
     dbg.lab.type(2, "\nshown = 12", "Control+Enter")
     dbg.shows("shown", "12")
+    dbg.variable("function variables").click()
+    expect(dbg.names).to_have_text([re.compile(n) for n in ("function variables", "add", "twice", "pd", "r", "shown")])
+    dbg.lab.shot("globals")
     dbg.off()
 
 
@@ -94,6 +97,7 @@ def test_breakpoint_is_hit_from_another_cell(dbg):
     expect(dbg.marked(0)).to_have_text(re.compile("c = a \\+ b"))
     expect(dbg.frames.nth(0)).to_have_text(re.compile(r"Cell \[1\]:3"))
     expect(dbg.points).to_have_text(re.compile(r"Cell \[1\]"))
+    dbg.lab.shot("breakpoint")
     finished(dbg)
 
 
@@ -109,6 +113,7 @@ def test_steps(dbg):
     dbg.stops("twice:2", "add:5", "<module>:1")
     expect(dbg.marked(1)).to_have_text(re.compile("m = n"))
     dbg.shows("n", "3")
+    dbg.lab.shot("stepped-in")
     dbg.press("stepOut")
     dbg.stops("add:5", "<module>:1")
     dbg.press("next")
@@ -122,6 +127,8 @@ def test_frames_of_the_call_stack(dbg):
     dbg.frames.nth(1).click()
     expect(dbg.frames.nth(1)).to_have_class(re.compile("selected"))
     dbg.shows("pd", re.compile("module"))
+    expect(dbg.names.filter(has_text=re.compile("^(In|Out|exit|quit)"))).to_have_count(0)
+    dbg.lab.shot("outer-frame")
     finished(dbg)
 
 
@@ -137,15 +144,18 @@ def test_variables_table_and_rich_view(dbg):
     view = dbg.page.locator(".jp-VariableRendererPanel table.dataframe")
     expect(view.locator("tbody tr")).to_have_count(3)
     expect(view).to_have_text(re.compile(r"x\s*0\s*1\s*1\s*2\s*2\s*3"))
+    dbg.lab.shot("dataframe")
     dbg.sidebar.locator("jp-button.jp-TableView-Button").click()
     grid = dbg.sidebar.locator(".jp-DebuggerVariables-grid")
     expect(grid).to_be_visible()
+    dbg.lab.shot("table")
     dbg.sidebar.locator("jp-button.jp-TreeView-Button").click()
     dbg.shows("c", "3")
     finished(dbg)
 
 
 def test_evaluate(dbg):
+    "JupyterLab empties its variables then, and fills them only at the next stop: it asks for those of new frames. New ids for the old ones would take the focus away."
     stopped(dbg)
     dbg.press("evaluate")
     console = dbg.page.locator(".jp-DebuggerEvaluateConsole, .jp-CodeConsole").last
@@ -154,6 +164,10 @@ def test_evaluate(dbg):
         dbg.page.keyboard.type(code)
         dbg.lab.press("Shift+Enter")
     expect(console).to_have_text(re.compile("102.*103", re.S))
+    dbg.lab.shot("evaluate")
+    dbg.press("next")
+    dbg.stops("add:4", "<module>:1")
+    dbg.shows("b", "100")
     dbg.press("continue")
     expect(dbg.lab.output(2)).to_have_text("203")
 
@@ -164,6 +178,7 @@ def test_copy_to_globals(dbg):
     dbg.page.locator(".lm-Menu-item", has_text="Copy Variable to Globals").click()
     dbg.scope("Globals")
     dbg.shows("b", "2")
+    dbg.lab.shot("copied-to-globals")
     finished(dbg)
     dbg.toggle(0, 3)
     dbg.lab.type(2, "\nb * 21", "Control+Enter")
@@ -177,6 +192,7 @@ def test_kernel_sources(dbg):
     expect(sources.filter(has_text="json.decoder")).to_have_count(1)
     sources.filter(has_text="json.decoder").click()
     expect(dbg.page.locator(".jp-FileEditor, .jp-DebuggerEditor, .jp-MainAreaWidget", has_text="Implementation of JSONDecoder").first).to_be_visible()
+    dbg.lab.shot("kernel-source")
 
 
 def test_pause_on_exceptions(dbg):
@@ -184,6 +200,7 @@ def test_pause_on_exceptions(dbg):
     dbg.page.locator(".lm-Menu-item", has_text=re.compile("^raised$", re.I)).click()
     dbg.lab.type(2, "\n1 / 0", "Control+Enter")
     dbg.stops("<module>:3")
+    dbg.lab.shot("exception")
     dbg.press("continue")
     expect(dbg.lab.stderr(2).last).to_have_text(re.compile("ZeroDivisionError"))
 
@@ -194,6 +211,7 @@ def test_disable_lets_the_cell_go_on(dbg):
     expect(dbg.lab.output(2)).to_have_text("7")
     dbg.lab.run(2)
     expect(dbg.lab.prompt(2)).to_have_text("[4]:")
+    dbg.lab.shot("disabled")
 
 
 def test_restart_restores(dbg):
@@ -206,6 +224,8 @@ def test_restart_restores(dbg):
     expect(dbg.lab.prompt(1)).to_have_text("[2]:")
     dbg.lab.run(2)
     dbg.stops("add:3", "<module>:1")
+    dbg.shows("a", "1")
+    dbg.lab.shot("restarted")
     finished(dbg)
 
 
@@ -218,6 +238,7 @@ def test_page_is_loaded_again_while_stopped(dbg):
     again = Debugger(dbg.lab)
     expect(again.bug).to_have_attribute("title", "Disable Debugger", timeout=30_000)
     again.stops("add:3", "<module>:1")
+    dbg.lab.shot("loaded-again")
     paused = dbg.page.locator(".jp-DebuggerPausedOverlay")
     paused.locator('button[title="Continue"]').click()
     expect(paused).not_to_be_visible()

@@ -1,0 +1,235 @@
+"""What a debugger leaves alone: other requests, other processes, other code's speed.
+Spec: messaging, "Debug request", "Kernel shutdown"."""
+import os, psutil, pytest, signal, time
+from debugging import Debug, debugging, where
+from harness import wait_until
+
+WORK = "def work(n):\n    m = n + 1\n    return m\n"
+
+
+@pytest.fixture
+def debug(kernel):
+    with debugging(kernel) as d:
+        kernel.execute(WORK).ok()
+        d.points(WORK, 2)
+        yield d
+
+
+def resumed(debug, run):
+    "Let the one stopped thread run, and the cell end."
+    debug.run_on(debug.info()["stoppedThreads"][0])
+    return debug.k.wait(run).ok()
+
+
+# --- the process
+
+def test_no_second_process_and_no_port(start):
+    "The adapter is in the kernel's process, and nobody else can get at it."
+    k = start()
+    def listening(): return {c.laddr.port for c in psutil.Process(k.pid).net_connections("tcp") if c.status == psutil.CONN_LISTEN}
+    ports = listening()
+    with debugging(k) as d:
+        k.execute(WORK).ok()
+        d.points(WORK, 2)
+        run = d.run("work(1)")
+        d.stop("breakpoint")
+        assert psutil.Process(k.pid).children() == [] and listening() == ports and len(ports) == 5
+        resumed(d, run)
+
+
+def test_nothing_before_the_first_attach(start):
+    "What a client asks without a session leaves code untraced, and threads as they are."
+    k = start()
+    look = "import sys, threading; sys.gettrace(), threading.gettrace(), getattr(sys, 'monitoring', None) and [sys.monitoring.get_tool(i) for i in range(6)], " \
+        "'debugpy' in sys.modules"
+    before = k.execute(look).result
+    d = Debug(k)
+    for command in ("debugInfo", "inspectVariables", "modules", "disconnect", "configurationDone"): d.ask(command)
+    d.ask("dumpCell", code="1")
+    assert k.execute(look).result == before and eval(before)[0] is None and not eval(before)[3]
+
+
+def test_how_code_is_watched(kernel):
+    "With sys.monitoring where Python has it, which costs less and reaches threads that run already; with nothing when the session is over."
+    look = "import sys; sys.gettrace() is not None, hasattr(sys, 'monitoring') and sys.monitoring.get_tool(sys.monitoring.DEBUGGER_ID)"
+    has = kernel.execute("import sys; hasattr(sys, 'monitoring')").result == "True"
+    with debugging(kernel): assert kernel.execute(look).result == ("(False, 'pydevd')" if has else "(True, False)")
+    assert kernel.execute(look).result == ("(False, None)" if has else "(False, False)")
+
+
+# --- other requests, while debugpy is busy
+
+def evaluating(debug, seconds):
+    "A stopped cell, and a request that evaluates for so many seconds in it."
+    run = debug.run("work(1)")
+    _, frames = debug.stop("breakpoint")
+    code = f"[print('on', flush=True), __import__('time').sleep({seconds})]"
+    asked = debug.send("evaluate", dict(expression=code, frameId=frames[0]["id"], context="repl"))
+    debug.k.sees(run, "on")
+    return run, asked
+
+
+def test_queries_while_an_evaluation_runs(debug):
+    run, asked = evaluating(debug, 2)
+    assert "work" in debug.k.request("complete_request", dict(code="wor", cursor_pos=3), timeout=5).ok().content["matches"]
+    assert debug.k.request("inspect_request", dict(code="work", cursor_pos=4), timeout=5).ok().content["found"]
+    debug.k.request("kernel_info_request", channel="control", timeout=5).ok()
+    assert not asked.is_done
+    debug.response(asked)
+    resumed(debug, run)
+
+
+@pytest.mark.parametrize("door", ["request", "signal"])
+def test_shutdown_while_an_evaluation_runs(start, door):
+    k = start()
+    d = Debug(k).attach()
+    k.execute(WORK).ok()
+    d.points(WORK, 2)
+    k.execute("1/0")  # what IPython imports for a first traceback is not to be measured
+    evaluating(d, 30)
+    started = time.monotonic()
+    if door == "request": k.shutdown()
+    else: os.kill(k.pid, signal.SIGTERM)
+    k.wait_exit(5)
+    assert time.monotonic() - started < 2
+
+
+def test_shutdown_with_a_thread_stopped(start):
+    "Main is idle, a thread of the user's is stopped."
+    k = start()
+    d = Debug(k).attach()
+    k.execute(WORK).ok()
+    d.points(WORK, 2)
+    k.execute("import threading; threading.Thread(target=work, args=(1,)).start()", wait=False)
+    d.stop("breakpoint")
+    assert k.shutdown()[0] < 2
+
+
+def test_inspect_while_stopped_and_while_a_cell_runs(debug):
+    "The names of the namespace, whatever the cell does."
+    debug.k.execute("number = 41; import threading; go = threading.Event()").ok()
+    run = debug.run("work(1)")
+    debug.stop("breakpoint")
+    def number(): return {v["name"]: v for v in debug.ask("inspectVariables")["variables"]}["number"]["value"]
+    assert number() == "41" and debug.ask("richInspectVariables", variableName="number")["data"] == {"text/plain": "41"}
+    resumed(debug, run)
+    run = debug.run("number = 42\nprint('on')\ngo.wait(20)")
+    debug.k.sees(run, "on")
+    assert number() == "42"
+    assert debug.k.request("interrupt_request", channel="control").ok() and debug.k.wait(run).ename == "KeyboardInterrupt"
+
+
+# --- requests that nobody can answer
+
+@pytest.mark.parametrize("command,arguments", [("stackTrace", dict(threadId=1)), ("scopes", dict(frameId=1)), ("variables", dict(variablesReference=12345)),
+    ("evaluate", dict(expression="1 +", context="repl")), ("evaluate", dict(expression="x", frameId=1, context="hover")),
+    ("setVariable", dict(variablesReference=1, name="x", value="1")), ("exceptionInfo", dict(threadId=1)), ("stepOut", dict(threadId=1)), ("stepIn", dict(threadId=1)),
+    ("source", dict(source=dict(path="x"), sourceReference=77)), ("setBreakpoints", {}), ("setBreakpoints", dict(source={})), ("completions", dict(text="x", column=1, frameId=1)),
+    ("terminate", {}), ("restart", {}), ("copyToGlobals", dict(srcVariableName="a", dstVariableName="b", srcFrameId=1)), ("richInspectVariables", {})])
+def test_refused_in_a_session(debug, command, arguments):
+    "Nothing is stopped: the answer says so, and at once."
+    started = time.monotonic()
+    debug.refused(command, **arguments)
+    assert time.monotonic() - started < 3 and debug.k.execute("1 + 1").result == "2"
+
+
+def test_requests_for_a_thread_that_is_not_stopped(debug):
+    "One thread is stopped; what is asked of another gets its answer, and leaves nothing behind."
+    debug.k.execute("import threading; end = threading.Event(); t = threading.Thread(target=end.wait, name='other'); t.start()").ok()
+    run = debug.run("work(1)")
+    thread, _ = debug.stop("breakpoint")
+    other = next(t["id"] for t in debug.ask("threads")["threads"] if t["name"] == "other")
+    for command in ("stackTrace", "exceptionInfo", "next", "stepIn", "stepOut"): assert "not stopped" in debug.refused(command, threadId=other)
+    assert debug.info()["stoppedThreads"] == [thread] and where(debug.frames(thread))[0] == ("work", 2)
+    resumed(debug, run)
+    assert debug.k.execute("end.set(); t.join(5); t.is_alive()").result == "False"
+    debug.none("stopped")
+
+
+def test_frames_that_are_gone(debug):
+    "References to a frame that runs on are refused."
+    run = debug.run("work(1)")
+    _, frames = debug.stop("breakpoint")
+    found = debug.ask("scopes", frameId=frames[0]["id"])["scopes"]
+    resumed(debug, run)
+    debug.refused("scopes", frameId=frames[0]["id"])
+    debug.refused("variables", variablesReference=found[0]["variablesReference"])
+    debug.refused("evaluate", expression="n", frameId=frames[0]["id"], context="repl")
+
+
+def test_capabilities_are_true(debug):
+    "What `initialize` announces is there: no client is told of a request that is not served."
+    body = debug.ask("initialize", clientID="test", adapterID="ipymini")
+    requests = dict(supportsTerminateRequest="terminate", supportsRestartRequest="restart", supportsModulesRequest="modules", supportsSetExpression="setExpression",
+        supportsStepInTargetsRequest="stepInTargets", supportsGotoTargetsRequest="gotoTargets", supportsCompletionsRequest="completions", supportsLoadedSourcesRequest="loadedSources",
+        supportsExceptionInfoRequest="exceptionInfo", supportsFunctionBreakpoints="setFunctionBreakpoints", supportsDataBreakpoints="setDataBreakpoints",
+        supportsRestartFrame="restartFrame", supportsStepBack="stepBack", supportsBreakpointLocationsRequest="breakpointLocations",
+        supportsReadMemoryRequest="readMemory", supportsDisassembleRequest="disassemble", supportsTerminateThreadsRequest="terminateThreads", supportsCancelRequest="cancel")
+    def served(command): return "knows no" not in debug.request(command).get("message", "")
+    assert {c for s,c in requests.items() if body.get(s)} == {c for c in requests.values() if served(c)}
+
+
+@pytest.mark.parametrize("code", ["", "import asyncio; print('on'); await asyncio.sleep(0.5)"], ids=["idle", "awaiting"])
+def test_pause_of_what_does_not_run(debug, code):
+    "An idle kernel and a cell that awaits run nothing that could be paused; the event loop is not the user's, and the next cell must not stop."
+    main = next(t["id"] for t in debug.ask("threads")["threads"] if t["name"] == "MainThread")
+    run = debug.run(code)
+    if code: debug.k.sees(run, "on")
+    else: debug.k.wait(run)
+    assert "no code" in debug.refused("pause", threadId=main)
+    debug.k.wait(run).ok()
+    assert debug.k.execute("a = 1\nb = 2\nb").result == "2"
+    debug.none("stopped")
+
+
+# --- what it costs
+
+SPEED = "import time\ndef burn():\n    t = time.perf_counter()\n    for i in range(300_000): int(i)\n    def g(x): return x\n    for i in range(100_000): g(i)\n" \
+    "    return time.perf_counter() - t\nburn(); min(burn() for _ in range(7))"
+
+def test_full_speed_after_disconnect(start):
+    "Neither a session that ended nor what it left in the code slows a cell down. The bound is for a machine that does other things too; tools/bench.py measures."
+    k = start()
+    before = min(float(k.execute(SPEED).result) for _ in range(3))
+    with debugging(k) as d:
+        k.execute(WORK).ok()
+        d.points(WORK, 2)
+        run = d.run("work(1)")
+        d.stop()
+        resumed(d, run)
+        k.execute(SPEED).ok()
+    after = wait_until(lambda: (t := min(float(k.execute(SPEED).result) for _ in range(3))) < before * 1.25 and t, 30, "the old speed")
+    assert after < before * 1.25
+    assert k.execute("import sys; sys.gettrace()").result is None
+    assert k.execute("[t.name for t in __import__('threading').enumerate() if 'pydevd' in t.name.lower()]").result == "[]"
+
+
+LOOP = "def loop(n):\n    t = 0\n    for i in range(n):\n        t += i\n    return t\n"
+
+def test_full_speed_of_code_that_had_a_breakpoint(start):
+    "Nothing stays in code objects that were stopped in and stepped through."
+    k = start()
+    k.execute(LOOP).ok()
+    k.execute("import time\ndef once():\n    t = time.perf_counter()\n    loop(100_000)\n    return time.perf_counter() - t").ok()
+    def speed(): return min(float(k.execute("min(once() for _ in range(10))").result) for _ in range(4))
+    speed()
+    before = speed()
+    with debugging(k) as d:
+        d.points(LOOP, 2)
+        run = d.run("loop(5)")
+        thread, _ = d.stop()
+        for _ in range(3): d.step("next", thread)
+        resumed(d, run)
+    assert wait_until(lambda: speed() < before * 1.3, 30, "the old speed")
+
+
+def test_idle_after_disconnect(start):
+    "Debugpy's threads, which poll, are gone."
+    k = start()
+    with debugging(k): pass
+    def cpu(): return sum(int(open(f"/proc/{k.pid}/task/{t}/schedstat").read().split()[0]) for t in os.listdir(f"/proc/{k.pid}/task"))
+    wait_until(lambda: k.execute("[t.name for t in __import__('threading').enumerate() if hasattr(t, '_kill_received')]").result == "[]", 5, "debugpy's threads")
+    time.sleep(1.2)
+    used = cpu()
+    time.sleep(1)
+    assert cpu() - used < 5e6, "nanoseconds used in an idle second"
