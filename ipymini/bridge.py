@@ -15,13 +15,12 @@ from . import comms, compat
 from .config import IPKernelApp
 from .requests import error_content
 from .budget import Late, within
+from .flags import flag
 from .scope import Scope, here
 from .shell import ZMQInteractiveShell, fork_shell
 from .frames import INTERRUPT, cell_code
 
 log = logging.getLogger("ipymini.bridge")
-FLAGS = dict(IPYMINI_USE_JEDI=True, IPYMINI_EXPERIMENTAL_COMPLETIONS=True)
-BUDGET = 0.5         # seconds that a completion may take with Jedi; a fifth more without it after that
 abandoned = []       # coroutines that cannot be run to their end; closed, they would show a GeneratorExit
 COLD = 3.0           # seconds that the first one may take, which imports Jedi; no cell waits for it longer than for others
 HISTORY_DELAY = 1.0  # seconds after which inputs reach the history database, many at a time
@@ -32,12 +31,6 @@ def allow_provisional():
     has set meanwhile would be lost, and what one puts back would turn this into an error."""
     ours = "ignore", None, ProvisionalCompleterWarning, None, 0
     if warnings.filters[:1] != [ours]: warnings.filterwarnings("ignore", category=ProvisionalCompleterWarning)
-
-
-def flag(name):
-    "The environment flag `name`: unset means its default, 0, false, no and off mean no."
-    value = os.environ.get(name, "").strip().lower()
-    return FLAGS[name] if not value else value not in ("0", "false", "no", "off")
 
 
 class Bridge:
@@ -140,11 +133,12 @@ class Bridge:
 
     # --- questions
 
-    def complete_within(self, code, cursor_pos, is_moot=lambda: False, budget=BUDGET):
-        "Content of a complete_reply after at most `budget` seconds: without Jedi if that takes longer, without matches if a newer request makes it moot."
+    def complete_within(self, code, cursor_pos, is_moot=lambda: False):
+        """Content of a complete_reply after at most IPYMINI_COMPLETION_TIMEOUT seconds: without Jedi if that takes longer (and then a fifth more), without matches
+        if a newer request makes it moot."""
         nothing = dict(status="ok", matches=[], cursor_start=cursor_pos, cursor_end=cursor_pos, metadata={})
         if is_moot(): return nothing
-        completer = self.shell.Completer
+        completer,budget = self.shell.Completer, flag("IPYMINI_COMPLETION_TIMEOUT")
         use_jedi,first = completer.use_jedi, COLD if "jedi" not in sys.modules else budget
         if not (use_jedi and self.late and self.late.is_alive()):  # Jedi is no good for two threads at once
             try: found = within(first if use_jedi else budget, is_moot, self._complete_if_well, code, cursor_pos)
