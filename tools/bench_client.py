@@ -40,8 +40,9 @@ class Spec:
 
     @classmethod
     def find(cls, name):
-        "The installed kernelspec `name`; KeyError if there is none. A `name` of the form NAME=FOLDER is read from FOLDER."
+        "The installed kernelspec `name`; KeyError if there is none. NAME=FOLDER is read from FOLDER; `floor` is the kernel beside this file."
         if "=" in name: return cls.read(*name.split("=", 1))
+        if name == "floor": return cls(name, Path(__file__).parent, [sys.executable, str(Path(__file__).with_name("floor_kernel.py")), "-f", "{connection_file}"])
         from jupyter_client.kernelspec import KernelSpecManager, NoSuchKernel
         try: return cls.read(name, KernelSpecManager().get_kernel_spec(name).resource_dir)
         except NoSuchKernel as e: raise KeyError(name) from e
@@ -137,19 +138,19 @@ class Kernel:
 
     # sending
 
-    def pack(self, msg_type, content):
+    def pack(self, msg_type, content, **more):
         "A request's msg_id and its frames, signed."
         self.count += 1
         mid = f"{self.session}_{self.count}"
-        header = dict(msg_id=mid, msg_type=msg_type, session=self.session, username="bench", date=utc_now(), version="5.4")
+        header = dict(msg_id=mid, msg_type=msg_type, session=self.session, username="bench", date=utc_now(), version="5.4") | more
         signed = [json.dumps(o).encode() for o in (header, {}, {}, content)]
         return mid, [DELIM, self._sign(signed), *signed]
 
     def _sign(self, signed): return hmac.digest(self.key, b"".join(signed), "sha256").hex().encode()
 
-    def send(self, channel, msg_type, content=None, buffers=()):
+    def send(self, channel, msg_type, content=None, buffers=(), **header):
         "Send a request and return its msg_id."
-        mid, frames = self.pack(msg_type, content or {})
+        mid, frames = self.pack(msg_type, content or {}, **header)
         self.socks[channel].send_multipart([*frames, *buffers], copy=not buffers)
         return mid
 
@@ -199,18 +200,18 @@ class Kernel:
         end = clock()+timeout
         while text not in "".join(m.content["text"] for m in self.out[mid] if m.type == "stream"): self._pump(end)
 
-    def request(self, msg_type, content=None, timeout=60, channel="shell"):
-        "Send, and wait for both reply and idle: an `Exchange`, not checked yet."
+    def request(self, msg_type, content=None, timeout=60, channel="shell", **header):
+        "Send, and wait for both reply and idle: an `Exchange`, not checked yet. `header` is added to the message's."
         t0 = clock()
-        mid = self.send(channel, msg_type, content)
+        mid = self.send(channel, msg_type, content, **header)
         out,reply = self.wait_idle(mid, timeout), self.wait_reply(mid, timeout, channel)
         return Exchange(mid, msg_type, out, reply, t0, clock())
 
-    def execute(self, code, timeout=60): return self.request("execute_request", cell(code), timeout)
+    def execute(self, code, timeout=60, **header): return self.request("execute_request", cell(code), timeout, **header)
 
-    def run(self, code, timeout=60):
+    def run(self, code, timeout=60, **header):
         "Execute `code`, which must succeed, checked."
-        return self.checked(self.execute(code, timeout))
+        return self.checked(self.execute(code, timeout, **header))
 
     def checked(self, x, status="ok"):
         "The exchange itself, or `Failed`: signatures, busy and execute_input first, idle last, the reply's type and status."
@@ -272,6 +273,11 @@ class Kernel:
     def cpu(self):
         "CPU seconds used so far, of all threads that live."
         return sum(int(Path(o).read_text().split()[0]) for p in self.pids() for o in glob(f"/proc/{p}/task/*/schedstat")) / 1e9
+
+    def switches(self):
+        "Context switches so far, of all threads that live."
+        texts = [Path(o).read_text() for p in self.pids() for o in glob(f"/proc/{p}/task/*/status")]
+        return sum(int(n) for t in texts for n in re.findall(r"ctxt_switches:\s+(\d+)", t))
 
     def log_tail(self): return self.log_file.read_text(errors="replace")[-300:].strip()
 
