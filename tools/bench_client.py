@@ -79,6 +79,20 @@ class Msg:
     def __repr__(self): return f"{self.type} {self.signed[3][:80]!r}"
 
 
+class Subscriber:
+    "One more client's iopub."
+    def __init__(self, sock): self.sock = sock
+
+    def drain_until(self, mid, timeout=60):
+        end = clock()+timeout
+        while True:
+            try: m = Msg(self.sock.recv_multipart())
+            except zmq.Again:
+                if clock() > end: raise TimedOut(f"no idle of {mid} for another client") from None
+            else:
+                if m.is_idle and m.parent_id == mid: return
+
+
 class Kernel:
     """A running kernel and the client to it, for use in a `with`. `t0` is the moment just before it was spawned.
     A method that waits raises `TimedOut` at its deadline (seconds from now), `Failed` when the process has died."""
@@ -91,7 +105,7 @@ class Kernel:
     def __enter__(self):
         with contextlib.ExitStack() as stack:
             tmp = Path(stack.enter_context(tempfile.TemporaryDirectory(dir=self.folder, prefix="k")))
-            conn = self._write_connection(tmp)
+            conn = self.conn = self._write_connection(tmp)
             self.socks = dict(shell=zmq.DEALER, control=zmq.DEALER, iopub=zmq.SUB)
             context = stack.enter_context(zmq.Context())
             for o,kind in self.socks.items(): self.socks[o] = stack.enter_context(context.socket(kind))
@@ -241,6 +255,16 @@ class Kernel:
             if out[0].is_idle: continue  # the subscription began between busy and idle: see one whole bracket
             return self.checked(Exchange(mid, "kernel_info_request", out, reply, self.t0, clock()))
         raise TimedOut("no idle on iopub")
+
+    @contextlib.contextmanager
+    def subscriber(self):
+        "One more client of iopub, subscribed: a socket with `drain_until(mid)`, which reads until the idle of request `mid`."
+        with zmq.Context() as context, context.socket(zmq.SUB) as sock:
+            monitor = sock.get_monitor_socket(zmq.EVENT_HANDSHAKE_SUCCEEDED)
+            self._connect(sock, self.conn, "iopub")
+            if not monitor.poll(10_000): raise TimedOut("iopub takes no further connection")
+            sock.disable_monitor()
+            yield Subscriber(sock)
 
     # the process
 
