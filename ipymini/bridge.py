@@ -5,7 +5,7 @@ Must not know: sockets, message headers, status, who asks. A user's error is dat
 Threads: the worker's that owns it.
 Spec: messaging, "Messages on the shell (ROUTER/DEALER) channel"."""
 
-import asyncio, logging, os, sys, warnings
+import asyncio, logging, os, sys, threading, warnings
 
 from IPython.core.async_helpers import _asyncio_runner
 from IPython.core.completer import ProvisionalCompleterWarning, rectify_completions
@@ -39,6 +39,7 @@ class Bridge:
     def __init__(self, worker, kernel=None, app=None, shell=None):
         self.worker,self.kernel,self.app,self.shell,self.saving = worker, kernel, app, shell, False
         self.late = None  # the thread of a completion that has taken too long
+        self.history_lock = threading.Lock()  # SQLite crashes if one thread closes a connection that another uses
 
     def start(self, argv=(), connection_file=""):
         "Make the shell as IPython's configuration says, and run what that wants run at startup."
@@ -200,7 +201,8 @@ class Bridge:
             search=lambda: hm.search(pattern, raw=raw, output=output, n=n, unique=unique))
         if hist_access_type not in kinds: raise ValueError(f"hist_access_type must be one of {', '.join(kinds)}, not {hist_access_type!r}")
         number = {0: hm.session_number}  # IPython calls the current session 0 in ranges
-        return dict(status="ok", history=[(number.get(s, s), line, inp) for s,line,inp in kinds[hist_access_type]()])
+        with self.history_lock: found = list(kinds[hist_access_type]())
+        return dict(status="ok", history=[(number.get(s, s), line, inp) for s,line,inp in found])
 
     @cell_code
     def comm(self, msg):
@@ -217,7 +219,7 @@ class Bridge:
     def end(self):
         "End what a subshell's shell keeps open: its history and the thread that saves it."
         self.stop()
-        self.shell.history_manager.close()
+        with self.history_lock: self.shell.history_manager.close()
 
 
 @cell_code

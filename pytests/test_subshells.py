@@ -289,3 +289,37 @@ def test_delete_one_that_completes(kernel):
     sub.delete().ok()
     assert kernel.wait(run).status == "error" and run.content["ename"] == "KeyboardInterrupt"
     kernel.execute("go.set()").ok()
+
+
+SLOW_HISTORY = """import threading
+asked, go, hold, events = threading.Event(), threading.Event(), threading.Event(), []
+hm = get_ipython().history_manager
+get_tail, close = hm.get_tail, hm.close
+def slow(*args, **kwargs):
+    asked.set()
+    go.wait(10)
+    found = list(get_tail(*args, **kwargs))
+    events.append('read')
+    return found
+def noted():
+    events.append('closed')
+    close()
+hm.get_tail, hm.close = slow, noted
+"""
+
+
+def test_history_is_not_closed_while_it_is_read(kernel):
+    "Stand in the gap: a query reads the history of a busy subshell as that ends. SQLite would crash, and the kernel with it."
+    sub = Sub(kernel)
+    sub.execute(SLOW_HISTORY).ok()
+    cell = sub.execute("hold.wait(10)", wait=False)
+    run = sub.request("history_request", dict(hist_access_type="tail", n=3, raw=True, output=False), wait=False)
+    assert kernel.execute("asked.wait(10)").ok().result == "True"
+    sub.delete().ok()
+    kernel.execute("hold.set()").ok()
+    kernel.wait(cell)
+    ends = f"[t.name for t in threading.enumerate() if t.name == 'subshell-{sub.id}']"
+    assert kernel.execute(f"{ends}, events").ok().result == f"(['subshell-{sub.id}'], [])"  # it waits
+    kernel.execute("go.set()").ok()
+    assert len(kernel.wait(run).ok().content["history"]) == 3
+    wait_until(lambda: kernel.execute("events").ok().result == "['read', 'closed']", 5, "the history to be closed")

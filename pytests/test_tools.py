@@ -332,6 +332,6 @@ def test_check_kernel():
     ("bench_growth.py", ["--small", "--growths", "output,clients"], ["| 100 |", "| 3 |"])])
 def test_bench(tool, args, lines):
     "A quick run: a figure for each row and kernel, no failure."
-    done = subprocess.run([sys.executable, Path(__file__).parents[1]/"tools"/tool, "--kernel", kernel_name, *args], capture_output=True, text=True, timeout=120)
+    done = subprocess.run([sys.executable, root/"tools"/tool, "--kernel", kernel_name, *args], capture_output=True, text=True, timeout=120)
     assert done.returncode == 0 and "FAILED" not in done.stdout, done.stdout + done.stderr
     for l in lines: assert any(o.startswith(l) and not o.endswith("- |") for o in done.stdout.splitlines()), done.stdout
