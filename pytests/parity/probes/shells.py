@@ -110,8 +110,6 @@ STARTUP = dict(startup_file=probe("from_startup", "_ih", files={START + "00-a.py
     config_kernel_file=probe("1/0", files={KC: "c.ZMQInteractiveShell.colors = 'NoColor'\n"}),
     config_inline=probe("%config InlineBackend.figure_formats", "import matplotlib.pyplot as plt; plt.plot([1]);",
         files={KC: "c.InlineBackend.figure_formats = {'svg'}\nc.InlineBackend.rc = {'svg.hashsalt': 'x'}\n"}),
-    config_display_history=probe("display('kept')", "[(o.output_type, o.bundle) for o in get_ipython().history_manager.outputs[1]]",
-        files={KC: "c.ZMQDisplayPublisher.store_display_history = True\n"}),
     config_plain=probe("1.23456", files={IC: "c.PlainTextFormatter.float_precision = '%.2f'\n"}), config_json=probe("1\n2",
         files={"ipython/profile_default/ipython_config.json": '{"InteractiveShell": {"ast_node_interactivity": "all"}}'}), config_history=probe("1",
             "get_ipython().history_manager.enabled", files={IC: "c.HistoryManager.enabled = False\n"}), config_cache=probe("get_ipython().cache_size",
