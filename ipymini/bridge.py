@@ -74,7 +74,6 @@ class Bridge:
         shell.exit_now = False
         scope.number = shell.execution_count - silent
         if store and shell.subshell_id is None: scope.keep = shell.keep_text
-        shell.payload_manager.clear_payload()
         try:
             with self.worker.user: result = await self._run(code, dict(store_history=store, silent=silent, cell_id=cell_id, cell_meta=cell_meta))
         except (KeyboardInterrupt, asyncio.CancelledError): return self._interrupted()

@@ -7,7 +7,6 @@ ANSI = r"(?:\x1b\[[0-9;]*m)*"
 NUMBER = r"(?<![\d,.])[\d,]+(?:\.\d+)?(?:e[-+]?\d+)?"
 SPAN = rf"(?:{NUMBER}\s?(?:ns|μs|µs|us|ms|s|min|h|d)\b ?)+"
 TEXT_FRAME = r'(?m)^ *File ".*/(?:<kernel>|comm)/\w+\.py", line \d+, in \w+\n(?:    .*\n)*'
-ANSI_FRAME = rf"(?m)^{ANSI}File {ANSI}\S*<kernel>/\w+\.py:\d+.*\n(?:.+\n)*\n"
 RULES = [(re.compile(p), r) for p,r in [  # chkstyle: ignore-node (a table, a rule a line)
     (r"/tmp/ipy(?:kernel|mini)_\d+/", "<cells>/"),
     (r"\b(?:ipykernel|ipymini)(?:\.\w+)*\b", "<kernel>"),
@@ -23,7 +22,6 @@ RULES = [(re.compile(p), r) for p,r in [  # chkstyle: ignore-node (a table, a ru
     (r"\b\d+ function calls( \(\d+ primitive calls\))?", "<n> function calls"),
     (r"(?m)^Tip: .*\n?", ""),
     (TEXT_FRAME, ""),
-    (ANSI_FRAME, ""),
     (r"\b\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(?:\.\d+)?(?:Z|\+00:00)?", "<time>"),
     (rf"(CPU times: user |sys: |total: |Wall time: |Compiler : |Compiler time: ){SPAN}", r"\1<span>"),
     (rf"{SPAN} ?(±|\+/-|\+-) ?{SPAN}", r"<span> \1 <span>"),

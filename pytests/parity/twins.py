@@ -61,9 +61,8 @@ class Twin(Kernel):
         if step.seen:
             self.sees(run, step.seen)
             self.interrupt()
-        ends = step.msg_type == "shutdown_request"
-        self.pump(lambda: (run.reply or step.msg_type in CHATTY) and (run.end or ends and not self.alive()), what=f"the end of {step}")
-        while ends and self.poll(200): continue  # what it sent before it was gone
+        if step.msg_type == "shutdown_request": return wait_until(lambda: not self.poll(200) and not self.alive(), what="the kernel's end")
+        self.pump(lambda: run.end and (run.reply or step.msg_type in CHATTY), what=f"the end of {step}")
         if step.until: self.pump(lambda: step.until in "".join(m["content"].get("text", "") for m in run.all), what=f"{step.until!r} of {step}")
 
     def told(self, probe, runs):
