@@ -273,19 +273,6 @@ def test_interrupt_of_an_evaluation(debug):
     assert debug.k.execute("1 + 1").result == "2"
 
 
-def test_control_while_an_evaluation_runs(debug):
-    "Whatever debugpy does, the other control requests are answered."
-    run = debug.run("work(1)")
-    _, frames = debug.stop("breakpoint")
-    asked = debug.send("evaluate", dict(expression="__import__('time').sleep(1)", frameId=frames[0]["id"], context="repl"))
-    debug.k.pump(lambda: asked.kinds == ["busy"], what="busy")
-    started = time.monotonic()
-    debug.k.request("kernel_info_request", channel="control", timeout=5).ok()
-    assert time.monotonic() - started < 0.5 and not asked.is_done
-    debug.response(asked)
-    resumed(debug, run)
-
-
 def test_interrupt_of_a_traced_loop(debug):
     run = debug.run("print('on')\nwhile True: pass")
     debug.k.sees(run, "on")
