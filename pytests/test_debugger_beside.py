@@ -1,6 +1,7 @@
 """What a debugger leaves alone: other requests, other processes, other code's speed.
 Spec: messaging, "Debug request", "Kernel shutdown"."""
-import os, psutil, pytest, signal, time
+import json, os, psutil, pytest, signal, time
+from pathlib import Path
 from debugging import Debug, debugging, where
 from harness import wait_until
 
@@ -35,6 +36,25 @@ def test_no_second_process_and_no_port(start):
         d.stop("breakpoint")
         assert psutil.Process(k.pid).children() == [] and listening() == ports and len(ports) == 5
         resumed(d, run)
+
+
+@pytest.mark.parametrize("frozen", ["on", "off"])
+def test_no_warning_about_frozen_modules(start, kernel, frozen):
+    "Nor a breakpoint that is missed, whichever way Python was started."
+    spec = kernel.km.kernel_spec.to_dict()
+    spec["argv"] = [spec["argv"][0], f"-Xfrozen_modules={frozen}", *spec["argv"][1:]]
+    folder = Path(os.environ["JUPYTER_DATA_DIR"]) / "kernels" / f"frozen_{frozen}"
+    folder.mkdir(parents=True)
+    (folder / "kernel.json").write_text(json.dumps(spec))
+    k = start(folder.name)
+    assert k.execute("import sys; sys._xoptions['frozen_modules']").result == repr(frozen)
+    with debugging(k) as d:
+        k.execute(WORK).ok()
+        d.points(WORK, 2)
+        run = d.run("work(1)")
+        d.stop("breakpoint")
+        assert resumed(d, run).stderr == ""
+    assert "rozen" not in k.log_text() and not [e for e in d.events if "rozen" in e["body"].get("output", "")]
 
 
 def test_nothing_before_the_first_attach(start):
