@@ -82,7 +82,7 @@ def test_task(debug):
     debug.k.execute("import asyncio\nasync def later():\n    await asyncio.sleep(0.05)\n    return work(6)").ok()
     run = debug.run("t = asyncio.create_task(later())")
     thread, frames = debug.stop("breakpoint")
-    assert where(frames)[:2] == [("work", 2), ("later", 4)]
+    assert where(frames) == [("work", 2), ("later", 4)]
     debug.run_on(thread)
     debug.k.wait(run)
     assert debug.k.execute("await t", wait=False) and debug.k.execute("t.result()").result == "7"
@@ -271,19 +271,6 @@ def test_interrupt_of_an_evaluation(debug):
     assert not debug.response(asked, timeout=5)["success"]
     assert debug.k.wait(run, timeout=5).ename == "KeyboardInterrupt"
     assert debug.k.execute("1 + 1").result == "2"
-
-
-def test_control_while_an_evaluation_runs(debug):
-    "Whatever debugpy does, the other control requests are answered."
-    run = debug.run("work(1)")
-    _, frames = debug.stop("breakpoint")
-    asked = debug.send("evaluate", dict(expression="__import__('time').sleep(1)", frameId=frames[0]["id"], context="repl"))
-    debug.k.pump(lambda: asked.kinds == ["busy"], what="busy")
-    started = time.monotonic()
-    debug.k.request("kernel_info_request", channel="control", timeout=5).ok()
-    assert time.monotonic() - started < 0.5 and not asked.is_done
-    debug.response(asked)
-    resumed(debug, run)
 
 
 def test_interrupt_of_a_traced_loop(debug):
