@@ -10,6 +10,7 @@ from collections import deque
 from threading import get_ident
 
 import zmq
+from zmq.backend import Socket
 
 from .frames import wait_code
 from .lane import hide
@@ -19,6 +20,8 @@ from .wire import PORTS, BadMsg, endpoint
 
 log = logging.getLogger("ipymini.channels")
 ROOM = 20_000      # outbox entries beyond which producers wait
+BIG = 1 << 16      # bytes from which a frame is not copied
+NOBLOCK,MORE,RCVMORE = int(zmq.NOBLOCK), int(zmq.NOBLOCK | zmq.SNDMORE), int(zmq.RCVMORE)  # plain ints: enums cost microseconds
 STALL = 5.0        # seconds that a subscriber may read nothing before it loses messages
 
 
@@ -195,7 +198,7 @@ class Channels:
 
     def _transmit(self, channel, frames):
         "Send `frames`; False, and back at the head of the outbox, if a subscriber is full. After STALL seconds of that it loses messages instead."
-        try: self.sockets[channel].send_multipart(frames, zmq.NOBLOCK, copy=not any(len(f) > 65536 for f in frames))
+        try: _send(self.sockets[channel], frames)
         except zmq.Again:
             self.stuck = self.stuck or time.monotonic()
             if time.monotonic() - self.stuck > STALL: return self._lose(channel, frames)
@@ -238,13 +241,20 @@ def _echo(socket):
     except zmq.ContextTerminated: socket.close(0)
 
 
+def _send(s, frames):
+    "Send a message's frames without blocking, zmq.Again if a subscriber is full. As `send_multipart`, which takes five times as long for its checks."
+    *first,last = frames
+    for f in first: Socket.send(s, f, MORE, len(f) < BIG)
+    Socket.send(s, last, NOBLOCK, len(last) < BIG)
+
+
 def _recv(s):
     "One message's frames without blocking, zmq.Again if there is none; buffers (what follows the five parts) are not copied."
-    frames = [s.recv(zmq.NOBLOCK)]
+    frames = [Socket.recv(s, NOBLOCK)]
     left = None
-    while s.getsockopt(zmq.RCVMORE):
+    while Socket.get(s, RCVMORE):
         if left is None and frames[-1] == b"<IDS|MSG>": left = 5
-        frames.append(s.recv(zmq.NOBLOCK) if left != 0 else s.recv(zmq.NOBLOCK, copy=False).buffer)
+        frames.append(Socket.recv(s, NOBLOCK) if left != 0 else Socket.recv(s, NOBLOCK, False).buffer)
         if left: left -= 1
     return frames
 
