@@ -33,15 +33,26 @@ class Channels:
         self.outbox,self.stuck = deque(), None
         self.lines = Lines(self.outbox)
         self.state,self.sockets,self.handlers,self.poller = _State(), {}, {}, zmq.Poller()
-        self.pipe = os.pipe()
+        self.write,self.pipe = self._writer(), os.pipe()
         for fd in self.pipe: os.set_blocking(fd, False)
+
+    def _writer(self):
+        "The function `write`: the hottest but one, so its names are local."
+        outbox,state,append = self.outbox, self.state, self.outbox.append
+
+        def write(entry):
+            "Append the outbox entry (scope, stream name, text, ident of the thread); io looks at it when its pace allows. Any thread."
+            append(entry)
+            if state.asleep: self.wake()
+            elif len(outbox) > ROOM: self.wait_room()
+        return write
 
     def bind(self):
         "Bind every socket; ports of 0 are chosen and written into `info`. OSError if an address is taken."
-        self.contexts = zmq.Context(), zmq.Context()
+        self.state.contexts = zmq.Context(), zmq.Context()
         kinds = dict(shell=zmq.ROUTER, iopub=zmq.XPUB, stdin=zmq.ROUTER, control=zmq.ROUTER, hb=zmq.ROUTER)
         for channel,kind in kinds.items():
-            s = self.sockets[channel] = self.contexts[channel == "hb"].socket(kind)
+            s = self.sockets[channel] = self.state.contexts[channel == "hb"].socket(kind)
             s.linger = 500
             options = {zmq.XPUB_VERBOSE: 1, zmq.XPUB_NODROP: 1} if kind == zmq.XPUB else {zmq.ROUTER_HANDOVER: 1, zmq.SNDHWM: 0}
             for option,value in options.items(): s.setsockopt(option, value)
@@ -75,12 +86,6 @@ class Channels:
         if len(self.outbox) > ROOM: self.wait_room()
         self.outbox.append(entry)
         if self.state.asleep or self.state.holding: self.wake()
-
-    def write(self, entry):
-        "Append the outbox entry (scope, stream name, text, ident of the thread); io looks at it when its pace allows. Any thread."
-        if len(self.outbox) > ROOM: self.wait_room()
-        self.outbox.append(entry)
-        if self.state.asleep: self.wake()
 
     def wake(self):
         "Make io look at the outbox and the calls. Any thread, and signal handlers."
@@ -223,7 +228,7 @@ class Channels:
             if self.lines.held and not self.outbox: self._flush()
             if self._drain() is not None and self.stuck: time.sleep(0.002)  # XPUB reports no POLLOUT for a full subscriber
         for s in self.sockets.values(): s.close()
-        for ctx in self.contexts: ctx.term()
+        for ctx in self.state.contexts: ctx.term()
         self.state.heart.join(0.5)
         if self.info["transport"] == "ipc": _unlink([endpoint(self.info, c).removeprefix("ipc://") for c in PORTS])
 
@@ -233,7 +238,7 @@ class _State:
     def __init__(self):
         self.asleep,self.holding,self.stopping = False, False, False
         self.calls,self.room = deque(), threading.Lock()
-        self.thread,self.heart,self.greeting = None, None, None
+        self.thread,self.heart,self.greeting,self.contexts = None, None, None, ()
 
 
 def _echo(socket):

@@ -62,16 +62,20 @@ class Lines:
         return True
 
     def _take_in(self, scope, name, who):
-        "The text at the head, as far as it is of this stream and thread. Half of what a print costs, so it calls as little as it can."
-        parts,size,outbox = self.held.parts, self.held.size, self.outbox
-        while outbox and size < JOIN:
-            of,stream,text,writer = outbox[0]
-            if of is not scope or writer != who or stream != name: break
-            if len(text) > PIECE: text = self._piece(outbox.popleft())
-            else: outbox.popleft()
-            parts.append(text)
-            size += len(text)
-        self.held.size = size
+        "The text at the head, as far as it is of this stream and thread. A third of what a print costs, so it calls as little as it can."
+        parts,size,pop = self.held.parts, self.held.size, self.outbox.popleft
+        try:
+            while size < JOIN:
+                entry = pop()
+                of,stream,text,writer = entry
+                if of is not scope or writer != who or stream != name:
+                    self.outbox.appendleft(entry)
+                    break
+                if len(text) > PIECE: text = self._piece(entry)
+                parts.append(text)
+                size += len(text)
+        except IndexError: return  # the outbox is empty
+        finally: self.held.size = size
 
     def due(self):
         "Seconds until what waits may leave if nothing comes behind it."
