@@ -5,8 +5,11 @@ __version__ = "0.1.0"
 
 def run_kernel(info, argv=(), connection_file=""):
     "Serve a kernel on the connection dict `info` until it is shut down, and end the process. Main thread."
+    from .early import Early
+    early = Early(info)
+    early.open()
     from .kernel import run_kernel
-    run_kernel(info, argv, connection_file)
+    run_kernel(early, argv, connection_file)
 
 
 def unlock():

@@ -68,14 +68,16 @@ def run(argv):
     stderr = os.fdopen(os.dup(2), "w", buffering=1, errors="backslashreplace")  # the terminal, also when fd 2 belongs to the cells
     log_to(stderr, logging.DEBUG if "--debug" in argv else logging.WARNING)
     faulthandler.enable(stderr)
-    from .kernel import run_kernel
+    from .early import Early
     try:
         info,path,made = load(own)
         incomplete = made or not all(info[f"{p}_port"] for p in PORTS)
-        def ready():
-            if incomplete: write_connection(path, info)
-            if "file" not in own: print(f"To connect another client to this kernel, use:\n    --existing {os.path.basename(path)}", file=stderr)
-        run_kernel(info, others, os.path.abspath(path), ready, made)
+        early = Early(info)
+        early.open()
+        if incomplete: write_connection(path, info)
+        if "file" not in own: print(f"To connect another client to this kernel, use:\n    --existing {os.path.basename(path)}", file=stderr)
+        from .kernel import run_kernel  # what takes longer to import than to answer the first client
+        run_kernel(early, others, os.path.abspath(path), made)
     except (OSError, ValueError) as e: print(f"ipymini: {e}", file=stderr)
     return 1
 

@@ -5,13 +5,14 @@ Must not know: sockets, what a request means. It asks `scope` for whom a thing i
 Threads: `Stream` methods any; `Fds.drain` any (one at a time); install and uninstall main.
 Spec: messaging, "Streams (stdout, stderr, etc)" and "Messages on the stdin (ROUTER/DEALER) channel"."""
 
-import bdb, builtins, codecs, contextlib, fcntl, getpass, importlib, io, os, select, subprocess, sys, threading, time, warnings
+import bdb, builtins, codecs, contextlib, fcntl, getpass, importlib, io, os, select, signal, subprocess, sys, threading, time, warnings
 from importlib.machinery import PathFinder
+from threading import get_ident
 from time import perf_counter
 
 from . import loops
 from .frames import PENDING, raise_pending, wait_code
-from .scope import Scope, current, here
+from .scope import NOBODY, Scope, current, here, started_by
 
 READ = 1 << 16       # bytes
 PIPE_SIZE = 1 << 20  # what C code may write while it holds the GIL before it blocks
@@ -91,13 +92,13 @@ def _writer(name, fds):
     def write(s):
         "Publish `s`; its length. TypeError if it is no str."
         nonlocal last
-        if not isinstance(s, str): raise TypeError(f"write() argument must be str, not {type(s).__name__}")
+        if not isinstance(s, str): raise TypeError(f"write() argument must be str, not {type(s)}")
         if not s: return 0
         now = perf_counter()
         if now - last > QUIET: fds.drain()
         last = now
-        to = current.get() or Scope.latest or Scope.nobody
-        to.port.write((to, name, s))
+        to = started_by() or Scope.latest or Scope.nobody
+        to.port.write((to, name, s, get_ident()))
         if PENDING: raise_pending()
         return len(s)
     return write
@@ -197,7 +198,7 @@ class Fds:
             for r,(name,decode) in self.pipes.items():
                 to = Scope.latest or Scope.nobody
                 for _ in range(PIPE_SIZE // READ):  # not for ever, should somebody write without end
-                    if text := _read(r, decode): to.port.write((to, name, text))
+                    if text := _read(r, decode): to.port.write((to, name, text, NOBODY))
                     else: break
         finally: self.lock.release()
 
@@ -224,7 +225,7 @@ def _read(fd, decode):
 def ask(prompt="", password=False):
     "The client's answer, for `input` and `getpass`. StdinNotImplementedError where the request allows no input or there is none."
     to = here()
-    if to is None or not to.open or not to.content.get("allow_stdin", True): raise _no_stdin(password)
+    if to is None or not to.open or not to.content.get("allow_stdin", False): raise _no_stdin(password)
     try: return to.ask(str(prompt), password)
     except KeyboardInterrupt: raise KeyboardInterrupt("Interrupted by user") from None
 
@@ -288,11 +289,26 @@ def _executor_submit(original):
     return submit
 
 
+class _Interrupted(BaseException):
+    "A KeyboardInterrupt at the prompt of a debugger: IPython's Pdb would take that one for its own, and ask again at the next line."
+
+
 def _cmdloop(self):
     "The prompt of a debugger, once: an interrupt ends it and the cell. Pdb's own would ask again, for ever."
     self.allow_kbdint = True
-    self.cmdloop()
+    try: self.cmdloop()
+    except KeyboardInterrupt: raise _Interrupted from None
     self.allow_kbdint = False
+
+
+def _interaction(original):
+    def interaction(self, *args, **kwargs):
+        __tracebackhide__ = True
+        try: original(self, *args, **kwargs)
+        except _Interrupted:
+            sys.settrace(None)
+            raise KeyboardInterrupt from None
+    return interaction
 
 
 class Ipdb:
@@ -306,8 +322,10 @@ class Ipdb:
         def exec_module(module):
             run(module)
             ipdb = importlib.import_module("IPython.core.debugger")  # half of it, if it is what imports pdb
-            if hasattr(ipdb, "Pdb"): ipdb.Pdb._cmdloop = _cmdloop
-            if hasattr(ipdb, "InterruptiblePdb"): sys.modules["pdb"].Pdb,sys.modules["pdb"].set_trace = ipdb.InterruptiblePdb, ipdb.set_trace
+            if not hasattr(ipdb, "InterruptiblePdb"): return
+            for cls in (ipdb.Pdb, ipdb.InterruptiblePdb): cls._cmdloop = _cmdloop
+            if ipdb.Pdb.interaction.__module__ != __name__: ipdb.Pdb.interaction = _interaction(ipdb.Pdb.interaction)
+            sys.modules["pdb"].Pdb,sys.modules["pdb"].set_trace = ipdb.InterruptiblePdb, ipdb.set_trace
         spec.loader.exec_module = exec_module
         return spec
 
@@ -330,7 +348,7 @@ class Capture:
         "Patch the interpreter; `fds` is installed on its own, before. Main thread, once."
         drain,Popen = self.fds.drain, subprocess.Popen
         out,err = (Stream(n, fd, self.fds) for n,fd in (("stdout", 1), ("stderr", 2)))
-        os.register_at_fork(before=self.fds.lock.acquire, after_in_parent=self.fds.lock.release, after_in_child=lambda: self._child(out, err))
+        os.register_at_fork(before=self._before_fork, after_in_parent=self._after_fork, after_in_child=lambda: self._child(out, err))
         from concurrent.futures import ThreadPoolExecutor
         table = [  # where, name, what, why
             (sys, "stdout", out, "prints go to the client"),
@@ -363,8 +381,19 @@ class Capture:
         self.undo.clear()
         self.fds.uninstall()
 
+    def _before_fork(self):
+        "Hold back signals until the child is no kernel any more: one that came before that would be taken for the kernel's, and be lost."
+        self.fds.lock.acquire()
+        self.fds.mask = signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGINT, signal.SIGTERM))
+
+    def _after_fork(self):
+        mask = self.fds.mask
+        self.fds.lock.release()
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+
     def _child(self, *streams):
         "A forked child never touches a socket: its text goes into the pipe, which the parent reads."
-        self.fds.lock.release()
-        for s in streams: s.forked()
-        for f in self.on_fork: f()
+        try:
+            for s in streams: s.forked()
+            for f in self.on_fork: f()
+        finally: self._after_fork()

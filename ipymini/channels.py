@@ -7,20 +7,19 @@ Spec: messaging, "Introduction" (sockets), "Heartbeat"; JEP 65 (iopub_welcome)."
 
 import contextlib, logging, os, threading, time
 from collections import deque
+from threading import get_ident
 
 import zmq
 
 from .frames import wait_code
 from .lane import hide
+from .lines import Lines
+from .scope import EVERYBODY
 from .wire import PORTS, BadMsg, endpoint
 
 log = logging.getLogger("ipymini.channels")
 ROOM = 20_000      # outbox entries beyond which producers wait
-GRACE = 0.002      # seconds that text without a line end waits for the rest of its line
-PACE = 0.05        # seconds between two messages of one stream while nothing else has to leave
 STALL = 5.0        # seconds that a subscriber may read nothing before it loses messages
-JOIN = 1 << 18     # characters at which joining stops
-PIECE = 1 << 20    # characters in one stream message at most
 
 
 class Channels:
@@ -28,9 +27,9 @@ class Channels:
 
     def __init__(self, info, codec, on_msg):
         self.info,self.codec,self.on_msg = info, codec, on_msg
-        self.outbox,self.held,self.stuck = deque(), None, None
-        self.sent = dict(stdout=0.0, stderr=0.0)
-        self.state,self.sockets,self.watched = _State(), {}, {}
+        self.outbox,self.stuck = deque(), None
+        self.lines = Lines(self.outbox)
+        self.state,self.sockets,self.handlers,self.poller = _State(), {}, {}, zmq.Poller()
         self.pipe = os.pipe()
         for fd in self.pipe: os.set_blocking(fd, False)
 
@@ -52,8 +51,8 @@ class Channels:
         for t in (self.state.heart, self.state.thread): hide(t), t.start()
 
     def watch(self, fd, callback):
-        "Call `callback()` on io whenever `fd` is readable; before `start` only."
-        self.watched[fd] = callback
+        "Call `callback()` on io whenever `fd` is readable. Any thread."
+        self.call(lambda: self._watch(fd, callback))
 
     def send(self, channel, msg_type, content, scope=None, metadata=None, buffers=None):
         "Pack a message here and now and let it leave in order; its msg_id. `scope` is whom it answers. Any thread."
@@ -61,7 +60,7 @@ class Channels:
         parent = b"{}" if scope is None else scope.header_raw
         idents = (b"kernel." + msg_type.encode(),) if iopub else scope.idents
         mid,frames = self.codec.pack(msg_type, content, parent, metadata, buffers, idents)
-        self.put((None, channel, frames))
+        self.put((None, channel, frames, get_ident() if iopub and msg_type != "status" else EVERYBODY))
         return mid
 
     def greet(self, msg_type, content):
@@ -69,13 +68,13 @@ class Channels:
         self.state.greeting = self.codec.pack(msg_type, content, idents=(b"kernel." + msg_type.encode(),))[1]
 
     def put(self, entry):
-        "Append the outbox entry (None, channel, frames), and wake io if it sleeps. Any thread."
+        "Append the outbox entry (None, channel, frames, ident of the thread or EVERYBODY), and wake io if it sleeps. Any thread."
         if len(self.outbox) > ROOM: self.wait_room()
         self.outbox.append(entry)
         if self.state.asleep or self.state.holding: self.wake()
 
     def write(self, entry):
-        "Append the outbox entry (scope, stream name, text); io looks at it when its pace allows. Any thread."
+        "Append the outbox entry (scope, stream name, text, ident of the thread); io looks at it when its pace allows. Any thread."
         if len(self.outbox) > ROOM: self.wait_room()
         self.outbox.append(entry)
         if self.state.asleep: self.wake()
@@ -123,21 +122,23 @@ class Channels:
     def _stop(self): self.state.stopping = True
 
     def _run(self):
-        poller = zmq.Poller()
-        for s in self.sockets.values(): poller.register(s, zmq.POLLIN)
-        for fd in (self.pipe[0], *self.watched): poller.register(fd, zmq.POLLIN)
-        handlers = {self.pipe[0]: self._woken, **self.watched, self.sockets["iopub"]: self._subscription}
-        handlers.update({self.sockets[c]: (lambda c=c: self._receive(c)) for c in ("control", "stdin", "shell")})
+        self._watch(self.pipe[0], self._woken)
+        self._watch(self.sockets["iopub"], self._subscription)
+        for channel in ("control", "stdin", "shell"): self._watch(self.sockets[channel], lambda c=channel: self._receive(c))
         while not self.state.stopping:
             wait = self._drain()
             if len(self.outbox) <= ROOM // 2 and self.state.room.locked(): self.state.room.release()
             self.state.asleep,self.state.holding = wait is None, wait is not None
             if self.state.calls or (self.outbox and self.stuck is None): wait = 0  # put before the flags were up: no byte was sent for it
-            events = poller.poll(wait)
+            events = self.poller.poll(wait)
             self.state.asleep = self.state.holding = False
-            for s,_ in events: handlers[s]()
+            for s,_ in events: self.handlers[s]()
             self._run_calls()
         self._finish()
+
+    def _watch(self, s, handler):
+        self.handlers[s] = handler
+        self.poller.register(s, zmq.POLLIN)
 
     def _woken(self):
         try: os.read(self.pipe[0], 4096)
@@ -173,48 +174,24 @@ class Channels:
 
     def _drain(self):
         "Send what may leave now; milliseconds until there is more to do for held text or a full subscriber, None if all has left."
-        if self.outbox: self.state.greeting = None
-        while self.outbox or self.held:
-            if self.outbox and self._join(): continue
-            if self.held and not self.outbox and (due := self._due()) > 0: return max(1, int(due*1000 + 0.999))
-            if not (self._flush() if self.held else self._transmit(*self.outbox.popleft()[1:])): return 2
+        outbox,lines = self.outbox, self.lines
+        if outbox: self.state.greeting = None
+        while outbox or lines.waits:
+            if outbox:
+                if lines.join(): continue
+            elif (due := lines.due()) > 0: return max(1, int(due*1000 + 0.999))
+            if lines.held: ok = self._flush()
+            else: ok = not outbox or self._transmit(*outbox.popleft()[1:3])
+            if not ok: return 2
         return None
-
-    def _join(self):
-        "Move text from the head of the outbox to the held text, as far as it continues it; False if there was none."
-        outbox,held = self.outbox, self.held
-        scope,name,_ = outbox[0]
-        if scope is None: return False
-        if held is None: self.held = held = _Held(scope, name)
-        parts,size = held.parts, held.size
-        while outbox and size < JOIN:
-            entry = outbox[0]
-            if entry[0] is not held.scope or entry[1] != held.name: break
-            text = self._piece(outbox.popleft())
-            parts.append(text)
-            size += len(text)
-        grown,held.size = size != held.size, size
-        return grown
-
-    def _piece(self, entry):
-        "The text of `entry`, or its first piece; the others go back to the head of the outbox: the client reads one while the next is made."
-        scope,name,text = entry
-        if len(text) <= PIECE: return text
-        self.outbox.extendleft((scope, name, text[i:i+PIECE]) for i in reversed(range(PIECE, len(text), PIECE)))
-        return text[:PIECE]
-
-    def _due(self):
-        "Seconds until the held text leaves if nothing comes behind it."
-        held,now = self.held, time.monotonic()
-        if held.size >= JOIN: return 0
-        return max(self.sent[held.name] + PACE, held.since if held.parts[-1].endswith("\n") else held.since + GRACE) - now
 
     def _flush(self):
         "Send the held text; False if a subscriber is full."
-        held,self.held = self.held, None
-        self.sent[held.name] = time.monotonic()
-        content = dict(name=held.name, text="".join(held.parts))
-        return self._transmit("iopub", self.codec.pack("stream", content, held.scope.header_raw, idents=(b"stream." + held.name.encode(),))[1])
+        scope,name,text = self.lines.take()
+        if not text: return True
+        if scope.keep: scope.keep(scope.number, name, text)
+        frames = self.codec.pack("stream", dict(name=name, text=text), scope.header_raw, idents=(b"stream." + name.encode(),))[1]
+        return self._transmit("iopub", frames)
 
     def _transmit(self, channel, frames):
         "Send `frames`; False, and back at the head of the outbox, if a subscriber is full. After STALL seconds of that it loses messages instead."
@@ -222,7 +199,7 @@ class Channels:
         except zmq.Again:
             self.stuck = self.stuck or time.monotonic()
             if time.monotonic() - self.stuck > STALL: return self._lose(channel, frames)
-            self.outbox.appendleft((None, channel, frames))
+            self.outbox.appendleft((None, channel, frames, EVERYBODY))
             return False
         self.stuck = None
         return True
@@ -238,8 +215,9 @@ class Channels:
     def _finish(self):
         self._run_calls()
         until = time.monotonic() + 0.5
-        while (self.outbox or self.held) and time.monotonic() < until:
-            if self.held and not self.outbox: self._flush()
+        while (self.outbox or self.lines.waits) and time.monotonic() < until:
+            self.lines.hurry()
+            if self.lines.held and not self.outbox: self._flush()
             if self._drain() is not None and self.stuck: time.sleep(0.002)  # XPUB reports no POLLOUT for a full subscriber
         for s in self.sockets.values(): s.close()
         for ctx in self.contexts: ctx.term()
@@ -253,13 +231,6 @@ class _State:
         self.asleep,self.holding,self.stopping = False, False, False
         self.calls,self.room = deque(), threading.Lock()
         self.thread,self.heart,self.greeting = None, None, None
-
-
-class _Held:
-    "Text of one stream and request that waits for more of it."
-    __slots__ = ("scope", "name", "parts", "size", "since")
-
-    def __init__(self, scope, name): self.scope,self.name,self.parts,self.size,self.since = scope, name, [], 0, time.monotonic()
 
 
 def _echo(socket):

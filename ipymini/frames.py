@@ -5,11 +5,12 @@ Must not know: signals, threads, other rooms.
 Threads: any; `whose` is called from signal handlers and takes no lock.
 Spec: messaging, "Kernel interrupt"."""
 
-import os, threading
+import importlib._bootstrap, logging, os, threading
 
 HERE = os.path.dirname(os.path.abspath(__file__)) + os.sep
 CELLS,WAITS,ROOTS = set(), set(), set()  # code objects of functions of ours
 PENDING = []                             # the thread (its ident) that is to be interrupted as soon as it leaves our code, if any
+DELICATE = {importlib._bootstrap._get_module_lock.__code__.co_filename, logging.Handler.acquire.__code__.co_filename}  # files whose code takes locks that kernel threads need, too
 INTERRUPT = "interrupted by the user"    # the message of the CancelledError that an interrupt puts into an awaiting cell
 
 
@@ -36,6 +37,11 @@ def raise_pending():
     if PENDING[:1] != [threading.get_ident()]: return
     PENDING.clear()
     raise KeyboardInterrupt
+
+
+def is_delicate(frame):
+    "Is `frame` in the middle of code that takes a lock of the whole process outside a try, and would leave it locked for ever?"
+    return frame is not None and frame.f_code.co_filename in DELICATE
 
 
 def whose(frame):

@@ -5,39 +5,34 @@ Must not know: zmq (`Channels` sends), IPython (`Bridge` runs), what shell reque
 Threads: `route` and short control requests on io; subshells are made and ended on the control lane; debug_request on the debug lane.
 Spec: messaging, "Messages on the control (ROUTER/DEALER) channel"; JEP 91 (subshells)."""
 
-import contextlib, logging, os, signal, sys, time, uuid
+import contextlib, logging, os, signal, time, uuid
 
+from .answers import UnknownSubshellError, failure, handle, reply
 from .capture import Capture
-from .channels import Channels
 from .detours import MAGIC, Detours
 from .frames import PENDING
-from .info import kernel_info
 from .lane import Lane, Overtaking
 from .life import Life, leave, parent_fd, signal_children, watch_by_hand
 from .scope import Port, Scope
+from .signals import Signals
 from .stdin import Stdin
-from .subshells import QUERIES, Subshell, UnknownSubshellError, failure, handle, is_comm, reply
-from .wire import PORTS, Codec
+from .subshells import QUERIES, Subshell, is_comm
 
 log = logging.getLogger("ipymini.kernel")
 EXIT_WITHIN = 0.7  # seconds from shutdown_request to the end of the process, whatever the user's code does
-SWITCH = 0.001     # seconds a cell that computes may keep the GIL from the threads that answer meanwhile
 TWICE = 2.0        # seconds within which a second interrupt of the same request means everything
 SUBSHELLS = {"create_subshell_request", "delete_subshell_request", "list_subshell_request"}
 
 
 class Kernel:
-    "One kernel on the connection `info`. `open`, then `run`, which serves on the calling thread (the main one) until shutdown."
+    "The kernel that takes over from `early`. `open`, then `run`, which serves on the calling thread (the main one) until shutdown."
 
-    def __init__(self, info, argv=(), connection_file=""):
-        codec = Codec(info["key"], info["signature_scheme"])
-        self.channels,self.capture,self.life = Channels(info, codec, self.route), Capture(), Life(self.end_soon)
-        self.args = argv, connection_file
-        self.stdin = Stdin(self.channels.send)
+    def __init__(self, early):
+        self.channels,self.capture,self.life = early.channels, Capture(), Life(self.end_soon)
+        self.stdin,self.signals = Stdin(self.channels.send), Signals()
         self.port = Port(self.channels.send, self.channels.write, self.stdin.ask, self.drain, self.channels.catch_up, self.channels.codec.session)
         Scope.nobody = Scope(self.port)
-        self.control = dict(kernel_info_request=self.kernel_info, connect_request=self.connect, interrupt_request=self.interrupt_request,
-            shutdown_request=self.shutdown)
+        self.control = early.table | dict(interrupt_request=self.interrupt_request, shutdown_request=self.shutdown)
         query = Lane("query", lambda f: f())
         self.lanes = dict(query=query, overtaking=Overtaking(), debug=Lane("debug", self.serve_debug, ready=False), control=Lane("control", self.serve_control, ready=False),
             interrupts=Lane("interrupts", self.make_sure))
@@ -50,44 +45,39 @@ class Kernel:
     # --- life
 
     def open(self):
-        "Bind and serve: from here on kernel_info and the heartbeat are answered, and requests queue."
-        self.channels.bind()
+        "Watch what has to be watched; the kernel serves from here on, though cells wait for `run`."
         fd = parent_fd()
         if fd is not None: self.channels.watch(fd, self.parent_died)
         elif int(os.environ.get("JPY_PARENT_PID") or 0): watch_by_hand(self.parent_died)
         for fd in self.capture.fds.install(): self.channels.watch(fd, self.drain)
-        self.channels.greet("status", {"execution_state": "starting"})
-        self.channels.start()
+        self.channels.watch(self.signals.fd, self.signals.came)
 
-    def run(self):
-        "Start IPython, serve until shutdown, and end what was opened. Main thread."
-        sys.setswitchinterval(SWITCH)
-        signal.signal(signal.SIGINT, self.on_sigint)
-        signal.signal(signal.SIGTERM, lambda signum, frame: self.channels.call(lambda: self.stop(False)))
-        self.main.worker.run(self.start)
-        for s in self.subs.values(): s.join(0.1)
+    def run(self, argv=(), connection_file=""):
+        "Start IPython with the arguments `argv`, serve until shutdown, and end what was opened. Main thread."
+        self.signals.install(SIGINT=self.on_sigint, SIGTERM=lambda signum, frame: self.channels.call(lambda: self.stop(False)))
+        self.main.worker.run(lambda: self.start(argv, connection_file))
+        for s in list(self.subs.values()): s.join(0.1)
         if self.main.bridge: self.main.bridge.stop()
         self.capture.uninstall()
         self.channels.close()
         self.capture.fds.close()
 
-    def start(self):
+    def start(self, *args):
         "Make the shell, inside the context that cells share. Main thread."
         from .bridge import Bridge
         from .compat import KernelFacade
         self.capture.on_fork.append(self.forked)
         self.capture.install()
         bridge = Bridge(self.main.worker, KernelFacade(self))
-        bridge.start(*self.args)
+        bridge.start(*args)
         self.main.bridge = bridge
         for lane in ("debug", "control"): self.channels.call(self.lanes[lane].open)
 
     def forked(self):
-        "In a forked child: it is no kernel, and signals mean to it what they mean to any process."
+        "In a forked child: it is no kernel."
         self.life.forked = True
         if self.capture.debugger: self.capture.debugger.forked()
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)  # Pool.terminate waits for ever for workers that ignore it
-        signal.signal(signal.SIGINT, signal.default_int_handler)
+        self.signals.forked()
 
     def parent_died(self):
         log.info("the process that started this kernel is gone")
@@ -101,7 +91,7 @@ class Kernel:
         if self.life.stopping: return
         self.life.stopping,self.life.restart = True, restart
         self.life.deadline(EXIT_WITHIN, self.channels.close)
-        for s in self.subs.values(): s.worker.stop()
+        for s in list(self.subs.values()): s.worker.stop()
         self.interrupt_all()
         self.signal_main()
 
@@ -144,7 +134,7 @@ class Kernel:
 
     def spread(self, number):
         "What an interrupt means to others than main: if that is idle the subshell that began last is meant; the second one for the same request means all. On io."
-        busy = [s for s in self.subs.values() if s.worker.now.number and s is not self.main]
+        busy = [s for s in list(self.subs.values()) if s.worker.now.number and s is not self.main]
         target = self.main if number or not busy else max(busy, key=lambda s: s.worker.now.since)
         meant = target, number or target.worker.now.number
         (last,when),self.interrupted = self.interrupted, (meant, time.monotonic())
@@ -153,7 +143,7 @@ class Kernel:
 
     def interrupt_all(self):
         "Interrupt every subshell and every task of the user's."
-        for s in self.subs.values():
+        for s in list(self.subs.values()):
             if s is not self.main: self.interrupt_sub(s)
             if s.worker.loop is not None: s.worker.cancel_soon(everything=True)
 
@@ -205,11 +195,19 @@ class Kernel:
         "Comms are main's, whatever subshell they came through: plots and widgets break on other threads. Only if main is blocked, the subshell's."
         if sub.comms: return sub.put(msg)  # behind those that it has
         self.main.put(msg)
-        if sub is not self.main: self.lanes["overtaking"].watch(self.main.worker, msg, lambda m: self.hand_over(sub, m), lambda: self.main.worker.is_blocked)
+        if sub is not self.main: self.lanes["overtaking"].watch(self.main.worker, msg, self.call_hand_over, lambda: self.main.worker.is_blocked, claims=False)
 
-    def hand_over(self, sub, msg):
-        "Let `sub` serve the comm message `msg`, which has waited for main too long, and all that have come for it since, for their order's sake."
-        for m in (msg, *self.main.worker.take(lambda m: is_comm(m) and m.subshell_id == sub.id)): sub.put(m)
+    def call_hand_over(self, msg): self.channels.call(lambda: self.hand_over(msg))  # on io, where nothing more can come meanwhile
+
+    def hand_over(self, msg):
+        """Let its subshell serve the comm message `msg`, which has waited for main too long, and all that have come for it since. The last is claimed first: should
+        main take one meanwhile, all go back, and order is kept. On io."""
+        main,sub = self.main.worker, self.subs.get(msg.subshell_id)
+        rest = [m for m in list(main.inbox) if is_comm(m) and m.subshell_id == msg.subshell_id]
+        claimed = [m for m in reversed(rest) if main.claim(m)]
+        if sub and len(claimed) == len(rest):
+            for m in reversed(claimed): sub.put(m)
+        else: main.put_back(claimed)
 
     def refuse(self, msg):
         with Scope(self.port, msg) as scope: reply("shell", scope, failure(msg, UnknownSubshellError(f"no subshell {msg.subshell_id!r}")))
@@ -246,7 +244,7 @@ class Kernel:
         sub.refuse_rest()
         return dict(status="ok")
 
-    def list_subshell(self, scope): return dict(status="ok", subshell_id=[s for s in self.subs if s is not None])
+    def list_subshell(self, scope): return dict(status="ok", subshell_id=[s for s in list(self.subs) if s is not None])
 
     def serve_debug(self, msg):
         "Serve a debug_request, which may wait for debugpy. On the debug lane."
@@ -261,10 +259,6 @@ class Kernel:
 
     # --- control requests
 
-    def kernel_info(self, scope): return kernel_info()
-
-    def connect(self, scope): return dict(status="ok", **{f"{p}_port": self.channels.info[f"{p}_port"] for p in PORTS})
-
     def shutdown(self, scope, restart):
         content = dict(status="ok", restart=restart)
         scope.emit("shutdown_reply", content)  # other clients learn it here
@@ -275,13 +269,13 @@ class Kernel:
 def is_alone(msg): return isinstance(msg.content, dict) and str(msg.content.get("code", "")).lstrip().startswith(MAGIC)
 
 
-def run_kernel(info, argv=(), connection_file="", ready=lambda: None, made=False):
-    "Serve one kernel until it is shut down, and end the process. `ready()` is called when its sockets are bound; `made`: the file is ours. Main thread."
-    kernel = Kernel(info, argv, connection_file)
+def run_kernel(early, argv=(), connection_file="", made=False):
+    "Serve one kernel on what `early` has bound until it is shut down, and end the process. `made`: the file is ours. Main thread."
+    kernel = Kernel(early)
     kernel.open()
-    ready()
+    early.take_over(kernel.route)
     code = 0
-    try: kernel.run()
+    try: kernel.run(argv, connection_file)
     except BaseException:  # the process ends here whatever happened
         log.critical("the kernel died", exc_info=True)
         code = 70

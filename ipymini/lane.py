@@ -5,7 +5,7 @@ Must not know: what a message means.
 Threads: `put` from io or a worker; what is put is called on the lane's own.
 Spec: none (DEV.md, "Threads")."""
 
-import logging, os, queue, threading, time
+import functools, logging, os, queue, threading, time
 
 log = logging.getLogger("ipymini.lane")
 PATIENCE = 0.05  # seconds that a query waits behind a cell before somebody else answers it
@@ -43,20 +43,21 @@ class Lane:
 
 
 class Overtaking(Lane):
-    "Watches queued messages: one that still waits in its worker's inbox after PATIENCE seconds is taken out and handed to `serve(msg)`."
+    "Watches queued messages: one that still waits in its worker's inbox after PATIENCE seconds is taken out (if `claims`) and handed to `serve(msg)`."
 
     def __init__(self): super().__init__("overtaking", self._watch)
 
-    def watch(self, worker, msg, serve, may=lambda: True):
+    def watch(self, worker, msg, serve, may=lambda: True, claims=True):
         "Let `msg`, which `worker` has just been given, be served by `serve(msg)` if it has to wait and `may()`. On io."
-        self.put((time.monotonic() + PATIENCE, worker, msg, serve, may))
+        self.put((time.monotonic() + PATIENCE, worker, msg, serve, may, claims))
 
     def _watch(self, item):
-        due,worker,msg,serve,may = item
+        due,worker,msg,serve,may,claims = item
         time.sleep(max(0, due - time.monotonic()))  # items come in the order in which they are due
         if not worker.waits(msg): return
-        if may() and worker.claim(msg): serve(msg)
-        else: self.queue.put((time.monotonic() + PATIENCE, *item[1:]))
+        ready = may()
+        if ready and (not claims or worker.claim(msg)): serve(msg)
+        if not ready or not claims: self.queue.put((time.monotonic() + PATIENCE, *item[1:]))
 
 
 def hide(thread):
@@ -64,10 +65,18 @@ def hide(thread):
     thread.pydev_do_not_trace = thread.is_pydev_daemon_thread = True
 
 
+@functools.cache
+def thrower():
+    "CPython's own way to raise an exception in another thread, as a function of its ident and the exception."
+    import ctypes
+    throw = ctypes.pythonapi.PyThreadState_SetAsyncExc
+    throw.argtypes = ctypes.c_ulong, ctypes.py_object
+    return throw
+
+
 def raise_in(thread, exc):
     "Raise `exc` in `thread` as soon as it runs Python code."
-    import ctypes
-    ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread.ident), ctypes.py_object(exc))
+    thrower()(thread.ident, exc)
 
 
 def absorb(thread):

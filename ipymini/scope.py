@@ -1,27 +1,33 @@
 """Scope room: for whom is what happens now? One request's bracket, and the one ContextVar that says which request that is.
 
 Owns `current`, the busy/idle bracket of every request, and the fallback for threads that no cell started.
-Must not know: sockets, IPython, other rooms; it is handed a `Port`.
+Must not know: sockets, IPython; it is handed a `Port`.
 Threads: any; a Scope is entered and left on one thread, but may be used from all that the request started.
 Spec: messaging, "Kernel status" and "The parent header"."""
 
 from collections import namedtuple
 from contextvars import ContextVar
+from threading import get_ident
+
+from .flags import flag
 
 current = ContextVar("ipymini_scope", default=None)
 Port = namedtuple("Port", "send write ask drain catch_up session", defaults=(lambda: None, lambda: True, ""))
-# send(channel, msg_type, content, scope, metadata, buffers); write(entry); ask(scope, prompt, password); drain() what C code has written;
+# send(channel, msg_type, content, scope, metadata, buffers); write((scope, stream name, text, whose)); ask(scope, prompt, password); drain() what C code has written;
 # catch_up() with what has reached the process; the session's id
+
+EVERYBODY,NOBODY = 0, -1  # whose text is, in place of a thread's ident: it goes behind all others'; it need not be kept apart from any
 
 
 class Scope:
     "One request being served by the subshell `sub`, as a context manager: busy on the way in, idle on the way out, whatever happens."
-    __slots__ = ("msg", "port", "sub", "content", "token", "open", "started", "number", "traceback", "is_unlocked")
+    __slots__ = ("msg", "port", "sub", "content", "token", "open", "started", "number", "traceback", "is_unlocked", "keep")
     latest = None  # the last execute that was entered: threads made in C, and what is written to fd 1 and 2, belong to it
 
     def __init__(self, port, msg=None, sub=None):
         self.msg,self.port,self.sub,self.open,self.started = msg, port, sub, False, None
         self.number,self.traceback,self.is_unlocked = 0, (), False  # of a cell: its execution count, what its last error showed, whether others may run
+        self.keep = None  # of a cell that is stored: `keep(number, name, text)` gets its text as that leaves; on io
         self.content = msg.content if msg is not None and isinstance(msg.content, dict) else {}
 
     @property
@@ -51,13 +57,22 @@ class Scope:
 
     def write(self, name, text):
         "Publish `text` on the stream `name` (stdout or stderr); joined with its neighbours on the way out."
-        self.port.write((self, name, text))
+        self.port.write((self, name, text, get_ident()))
 
     def ask(self, prompt, password=False):
         "The client's answer to `prompt`. StdinNotImplementedError if the request does not allow it, KeyboardInterrupt if interrupted."
         return self.port.ask(self, prompt, password)
 
 
+def _if_open():
+    "The context's Scope while its request is being served, then none."
+    scope = current.get()
+    return scope if scope is None or scope.open else None
+
+
+started_by = _if_open if flag("IPYMINI_LATE_OUTPUT") == "latest" else current.get  # the Scope in whose name this is done, if any
+
+
 def here():
     "The Scope that what happens now belongs to: the context's, else the latest execute's."
-    return current.get() or Scope.latest
+    return started_by() or Scope.latest

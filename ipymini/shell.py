@@ -5,7 +5,7 @@ Must not know: sockets, threads, requests; it asks `scope` for whom an output is
 Threads: the worker's that owns the shell; `publish` any.
 Spec: messaging, "Display data", "Results", "Payloads (DEPRECATED)"."""
 
-import asyncio, contextlib, os, signal, subprocess, sys, threading
+import asyncio, contextlib, logging, os, signal, subprocess, sys, threading
 
 from IPython.core import page, payloadpage
 from IPython.core.autocall import ZMQExitAutocall
@@ -25,6 +25,11 @@ from .requests import error_content
 from .scope import Scope, current, here
 from .wire import Msg
 from .frames import HERE, INTERRUPT, PENDING, raise_pending, wait_code
+
+
+log = logging.getLogger("ipymini.shell")
+STREAMS = dict(stdout="out_stream", stderr="err_stream")  # what IPython's history calls them
+KEPT = 1 << 17  # characters of a cell's text that are kept
 
 
 def out(): return here() or Scope.nobody
@@ -204,6 +209,18 @@ class ZMQInteractiveShell(InteractiveShell):
         content = error_content(etype, evalue, stb or ())  # an exception may render itself as None
         out().traceback = content["traceback"]
         self.displayhook.emit("error", content)
+
+    def keep_text(self, number, name, text):
+        "Keep what cell `number` has printed for %notebook to export, up to a limit, before its values. On io, which nothing in there may end."
+        try: self._keep_text(self.history_manager.outputs[number], STREAMS[name], text)
+        except Exception: log.warning("text was not kept for %%notebook", exc_info=True)  # the lists are open to anybody
+
+    def _keep_text(self, outputs, kind, text):
+        streams = [o.bundle["stream"] for o in outputs if o.output_type in STREAMS.values()]
+        room = KEPT - sum(len(t) for s in streams for t in s)
+        if room <= 0: return
+        if streams and outputs[len(streams) - 1].output_type == kind: streams[-1].append(text[:room])
+        else: outputs.insert(len(streams), HistoryOutput(output_type=kind, bundle=dict(stream=[text[:room]])))
 
     def init_magics(self):
         super().init_magics()

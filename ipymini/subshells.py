@@ -1,6 +1,6 @@
 """Subshells room: one queue of shell requests and what they mean: a worker, a bridge, and their order. The parent subshell is one, too.
 
-Owns the table of shell requests, stop_on_error, and `handle` and `reply`, by which every request of the kernel is answered.
+Owns the table of shell requests, and stop_on_error.
 Must not know: zmq, IPython, which other subshells there are.
 Threads: `put` and `interrupt` any, `serve` the worker's own, `serve_query` the query lane's.
 Spec: messaging, "Messages on the shell (ROUTER/DEALER) channel"; JEP 91."""
@@ -8,17 +8,14 @@ Spec: messaging, "Messages on the shell (ROUTER/DEALER) channel"; JEP 91."""
 import asyncio, logging, os, sys, threading, time
 from datetime import datetime, timezone
 
-from .requests import BadContent, error_content, fields, reply_type
+from .answers import UnknownSubshellError, failure, handle, reply
+from .flags import flag
+from .frames import INTERRUPT
 from .scope import Scope, here
 from .worker import Worker
 
 log = logging.getLogger("ipymini.subshells")
 QUERIES = {"complete_request", "inspect_request", "is_complete_request", "history_request", "comm_info_request", "kernel_info_request"}
-
-
-class UnknownSubshellError(KeyError):
-    "A request for a subshell that is not there."
-    def __str__(self): return self.args[0]
 
 
 class Subshell:
@@ -98,8 +95,8 @@ class Subshell:
 
     def stop_queued(self, scope, content):
         "The executes that had been received when the one of `scope` failed; those of the next IPYMINI_STOP_ON_ERROR_TIMEOUT seconds follow them."
-        if scope.msg.type != "execute_request" or content["status"] != "error" or scope.content.get("stop_on_error") is False: return []
-        self.abort_until = time.monotonic() + float(os.environ.get("IPYMINI_STOP_ON_ERROR_TIMEOUT") or 0)
+        if scope.msg.type != "execute_request" or content["status"] != "error" or scope.is_unlocked or scope.content.get("stop_on_error") is False: return []
+        self.abort_until = time.monotonic() + flag("IPYMINI_STOP_ON_ERROR_TIMEOUT")
         self.port.catch_up()
         return self.worker.take(lambda m: m.type == "execute_request")
 
@@ -135,35 +132,10 @@ class Subshell:
     def comm(self, scope, **ids): self.bridge.comm(scope.msg)
 
 
-def handle(table, scope):
-    "Content of the reply to the request of `scope`, or a coroutine for it; whatever goes wrong is content too."
-    msg = scope.msg
-    try:
-        scope.content = kw = fields(msg.type, msg.content)
-        if msg.type not in table: raise BadContent(f"{msg.type} is not served on this channel")
-        return table[msg.type](scope, **kw)
-    except BaseException as e: return failure(msg, e)  # the edge of the room: even KeyboardInterrupt is only an answer
-
-
 async def finish(scope, coro):
     "The content that `coro` comes to."
     try: return await coro
-    except BaseException as e: return failure(scope.msg, e)
-
-
-def failure(msg, e):
-    "`e` as the content of an error reply to `msg`; what is a bug of ours is logged with its traceback."
-    if not isinstance(e, (BadContent, UnknownSubshellError, KeyboardInterrupt)): log.exception("%s failed", msg.type)
-    return dict(status="error", **error_content(type(e), e))
-
-
-def reply(channel, scope, content):
-    "Answer `scope` if it is a request."
-    kind = reply_type(scope.msg.type)
-    if kind is None: return
-    metadata = None
-    if scope.msg.type == "execute_request": metadata = dict(started=scope.started, dependencies_met=True, engine=scope.port.session, status=content["status"])
-    scope.port.send(channel, kind, content, scope, metadata)
+    except BaseException as e: return failure(scope.msg, KeyboardInterrupt() if e.args == (INTERRUPT,) else e)  # what is cancelled at the end of a subshell
 
 
 def unlock():

@@ -5,7 +5,7 @@ Must not know: zmq, IPython, other rooms.
 Threads: any; a `Codec` may pack in several threads at once, but only one thread unpacks.
 Spec: messaging, "Wire protocol", "General message format" and "Connection files"."""
 
-import base64, getpass, hashlib, hmac, itertools, json, math, numbers, os, tempfile, uuid
+import base64, hashlib, hmac, itertools, json, math, numbers, os
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import date, datetime, timezone
@@ -129,7 +129,7 @@ class Codec:
         if kind != "hmac" or digest not in hashlib.algorithms_available: raise ValueError(f"unknown signature_scheme {signature_scheme!r}")
         key = key.encode() if isinstance(key, str) else key
         self.base = hmac.new(key, digestmod=digest) if key else None
-        self.session = session or str(uuid.uuid4())
+        self.session = session or os.urandom(16).hex()
         self.counter,self.seen,self.order = itertools.count(1), set(), deque()
         self.tail = f'","username":{json.dumps(username or _username())},"session":{json.dumps(self.session)},"version":"{VERSION}"}}'
 
@@ -182,6 +182,9 @@ class Codec:
 
 
 def _username():
+    name = next(filter(None, map(os.environ.get, ("LOGNAME", "USER", "LNAME", "USERNAME"))), None)  # as getpass, which takes its time to import
+    if name: return name
+    import getpass
     try: return getpass.getuser()
     except (KeyError, OSError, ImportError): return "username"  # no passwd entry, as in many containers
 
@@ -200,12 +203,13 @@ def connection(transport="tcp", ip="127.0.0.1", key=None, signature_scheme="hmac
     ports = {f"{p}_port": rest.pop(f"{p}_port", 0) for p in PORTS}
     for k,v in ports.items():
         if isinstance(v, bool) or not isinstance(v, int) or not 0 <= v <= 65535: raise ValueError(f"{k} must be a port number, not {v!r}")
-    key = str(uuid.uuid4()) if key is None else key
+    key = os.urandom(32).hex() if key is None else key
     return {**ports, "transport": transport, "ip": ip, "key": key, "signature_scheme": signature_scheme, **rest}
 
 
 def write_connection(path, info):
     "Write `info` to `path` in one step, readable for its owner only."
+    import tempfile
     folder = os.path.dirname(os.path.abspath(path))
     fd,tmp = tempfile.mkstemp(prefix=".kernel-", dir=folder)  # mkstemp gives mode 0600
     with os.fdopen(fd, "w", encoding="utf-8") as f: json.dump(info, f, indent=2)

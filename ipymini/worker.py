@@ -9,8 +9,8 @@ import asyncio, contextlib, contextvars, logging, signal, sys, threading, time, 
 from collections import deque
 from types import SimpleNamespace
 
-from .frames import INTERRUPT, PENDING, root_code, whose
-from .lane import PATIENCE, absorb, raise_in
+from .frames import INTERRUPT, PENDING, is_delicate, root_code, whose
+from .lane import PATIENCE, absorb, raise_in, thrower
 from .loops import OURS
 from .scope import current
 
@@ -26,7 +26,7 @@ class Worker:
         self.context,self.loop,self.task,self.server = contextvars.Context(), None, None, None
         self.thread,self.stopping,self.bell = None, False, None
         self.now = SimpleNamespace(number=0, last=0, repeated=0, hit=0, since=0.0,  # the request being served: its number (0: none), start, ...
-            aside=None, closing=None, ending=None, wake=None, servers=weakref.WeakSet())
+            aside=None, closing=None, ending=None, wake=None, place=None, servers=weakref.WeakSet(), unlocked=weakref.WeakSet())
         self.user = UserCode(self)
 
     # --- inbox: any thread
@@ -34,7 +34,7 @@ class Worker:
     def put(self, msg):
         "Queue `msg`; any thread."
         self.inbox.append(msg)
-        if self.loop is not None: self._ring()
+        self._ring()
         if self.now.wake: self.now.wake()
 
     def claim(self, msg):
@@ -46,6 +46,11 @@ class Worker:
     def take(self, wanted):
         "Remove and return the queued messages for which `wanted(msg)`, in order; the others stay."
         return [m for m in list(self.inbox) if wanted(m) and self.claim(m)]
+
+    def put_back(self, msgs):
+        "Queue `msgs`, which were claimed, before all others; the last of them first. Any thread."
+        self.inbox.extendleft(msgs)
+        self._ring()
 
     def waits(self, msg): return msg in self.inbox
 
@@ -73,10 +78,12 @@ class Worker:
         self.loop.close()
 
     async def _end(self, within=0.3):
-        "Let what was being served be answered: completions on their lane, unlocked cells, which are cancelled."
-        if self.task is not None: self.task.cancel(INTERRUPT)
+        "Let what was being served be answered: completions on their lane, for a while, and unlocked cells, which are cancelled."
+        self._cancel(False)
         rest = [t for t in self.now.servers if t is not self.server and not t.done()]
-        if rest: await asyncio.wait(rest, timeout=within)
+        late = (await asyncio.wait(rest, timeout=within))[1] if rest else ()
+        for t in late: t.cancel(INTERRUPT)
+        if late: await asyncio.wait(late, timeout=within)
 
     def _serve_from_now(self):
         self.server = self.loop.create_task(self._serve(), context=self.context)
@@ -108,6 +115,7 @@ class Worker:
 
     def unlock(self):
         "Let the next requests be served while the one that calls this awaits. It keeps its context; later ones share a copy. The worker's thread."
+        if self.task is not None: self.now.unlocked.add(self.task)
         self.context,self.task,self.now.number = self.context.copy(), None, 0
         self.context.run(current.set, None)
         self._serve_from_now()
@@ -116,7 +124,8 @@ class Worker:
         "Call `f(*args)` on the loop; not at all if that is closed. Any thread, and signal handlers."
         with contextlib.suppress(RuntimeError): self.loop.call_soon_threadsafe(f, *args)
 
-    def _ring(self): self.soon(self._rung)
+    def _ring(self):
+        if self.loop is not None: self.soon(self._rung)
 
     def _rung(self):
         self.bell.set()
@@ -183,17 +192,16 @@ class Worker:
     def stop(self):
         "End `run` after the request that is being served; any thread."
         self.stopping = True
-        if self.loop is not None: self._ring()
+        self._ring()
 
     def cancel_soon(self, everything=False):
-        "Cancel the cell that awaits, or with `everything` all tasks of the loop; any thread, and signal handlers."
+        "Cancel the cell that awaits, if none runs the unlocked ones, or with `everything` all tasks of the loop; any thread, and signal handlers."
         self.soon(self._cancel, everything)
 
     def _cancel(self, everything):
-        ours = self.server, self.now.ending
-        tasks = [t for t in asyncio.all_tasks(self.loop) if t not in ours] if everything else [self.task]
-        for t in tasks:
-            if t is not None: t.cancel(INTERRUPT)
+        if everything: tasks = [t for t in asyncio.all_tasks(self.loop) if t not in (self.server, self.now.ending)]
+        else: tasks = [self.task] if self.task is not None else [] if self.now.number else list(self.now.unlocked)
+        for t in tasks: t.cancel(INTERRUPT)
 
     def on_signal(self, frame, again, later=lambda number: None):
         """The interrupt itself, on this worker's thread. KeyboardInterrupt in user code; `again(number)` is called if our own code has to finish
@@ -203,20 +211,22 @@ class Worker:
         PENDING.clear()
         if self.server is None or self.server.done() or meant not in (0, now.number): return  # starting, ending, or repeated when the request is over
         who = whose(frame)
+        if is_delicate(frame) and (place := (frame.f_code, frame.f_lasti)) != now.place: now.place,who = place, "kernel"  # once only: there it may wait for somebody, too
         if who == "kernel" and now.number:
             PENDING[:] = [self.thread.ident]
             return again(now.number)
-        if self.task is not None and who != "user": self.cancel_soon()
+        if who != "user" and (self.task is not None or not now.number): self.cancel_soon()
         if who == "task" and self.task is not None and not meant: return later(now.number)  # maybe another cell's task, which does not block for long
         now.hit = now.number
         if who in ("user", "task"): raise KeyboardInterrupt
 
     def interrupt(self):
-        "Interrupt the request that a subshell serves; idle, nothing happens. From another thread."
-        if not self.now.number: return
-        frame = sys._current_frames().get(self.thread.ident)
-        if self.task is not None and whose(frame) == "loop": self.cancel_soon()
-        else: self.user.interrupt()
+        "Interrupt the request that a subshell serves; idle, only the unlocked cells. From another thread."
+        if not self.now.number: return self.cancel_soon()
+        if self.task is not None and whose(self._frame()) == "loop": self.cancel_soon()
+        else: self.user.interrupt(self._frame)
+
+    def _frame(self): return sys._current_frames().get(self.thread.ident)
 
 
 class UserCode:
@@ -229,6 +239,7 @@ class UserCode:
 
     def __enter__(self):
         if not self.is_elsewhere: return
+        thrower()  # what `raise_in` needs is imported here: on io, an import could have to wait for a cell's
         self.nap.clear()
         self.runs += 1
 
@@ -253,8 +264,12 @@ class UserCode:
             return
         with self.lock: yield
 
-    def interrupt(self):
+    def interrupt(self, frame_of):
+        "Hit the thread, whose frame `frame_of()` tells. From another thread."
         with self.lock:
+            for _ in range(50):  # nobody tells when it leaves code that takes locks of the whole process; it does so in microseconds
+                if not self.runs or not is_delicate(frame_of()): break
+                time.sleep(0.001)
             if not self.runs: return
             self.nap.set()
             self.sent = True

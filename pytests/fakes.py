@@ -7,6 +7,7 @@ import asyncio, threading
 from collections import namedtuple
 from types import SimpleNamespace
 
+from ipymini.early import Early
 from ipymini.kernel import Kernel
 from ipymini.scope import Port, Scope
 from ipymini.wire import Codec, Msg
@@ -44,7 +45,7 @@ class Out(list):
         return mid
 
     def write(self, entry):
-        scope,name,text = entry
+        scope,name,text,_ = entry
         return self.send("iopub", "stream", dict(name=name, text=text), scope)
 
     def lines(self, *channels):
@@ -132,8 +133,8 @@ class FakeKernel(Kernel):
     C code has written."""
 
     def __init__(self, **words):
-        super().__init__(dict(key="k", signature_scheme="hmac-sha256", transport="tcp", ip="127.0.0.1",
-            shell_port=1, iopub_port=2, stdin_port=3, control_port=4, hb_port=5))
+        super().__init__(Early(dict(key="k", signature_scheme="hmac-sha256", transport="tcp", ip="127.0.0.1",
+            shell_port=1, iopub_port=2, stdin_port=3, control_port=4, hb_port=5)))
         self.out,self.interrupts,self.deadlines,self.pipe = self.channels, 0, [], []
         self.bridge = FakeBridge(self.out, boom=boom, **words)
         self.life.deadline = lambda seconds, before: self.deadlines.append((seconds, before))

@@ -147,7 +147,9 @@ class Client:
     def poll(self, ms):
         "Read one message of each channel that has one within `ms`; whether there was any."
         ready = self.poller.poll(ms)
-        for socket, _ in ready: self.file(self.kc.session.recv(socket)[1], self.sockets[socket])
+        for socket, _ in ready:
+            msg = self.kc.session.recv(socket)[1]
+            if msg is not None: self.file(msg, self.sockets[socket])  # else an answer to an input_request has read it meanwhile
         return bool(ready)
 
     def file(self, msg, channel):

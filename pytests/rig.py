@@ -1,7 +1,7 @@
 """Rig room: the real `Channels` between real sockets, for the tests of that room.
 Knows zmq, channels, wire, spec. Must not know: pytest, the kernel. Threads: the test's own.
 Spec: messaging, "Introduction" (sockets)."""
-import time
+import threading, time
 from types import SimpleNamespace
 
 import zmq
@@ -58,7 +58,7 @@ class Rig:
 
     def scope(self, mid="r"): return Scope(self.port, execute("", mid))
 
-    def write(self, scope, name, text): self.ch.write((scope, name, text))
+    def write(self, scope, name, text): self.ch.write((scope, name, text, threading.main_thread().ident))
 
     def close(self):
         assert self.ch.state.thread is None or not self.ch.state.thread.is_alive() or self.ch.close(5)

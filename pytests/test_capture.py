@@ -220,7 +220,7 @@ def test_fork_while_another_thread_drains(capture, monkeypatch):
 def test_input(out, capture):
     asked = []
     port = out.port._replace(ask=lambda *a: asked.append(a[1:]) or "line")
-    with Scope(port, execute("")): assert (input(), input(3), getpass.getpass(), getpass.getpass("p")) == ("line",)*4
+    with Scope(port, execute("", allow_stdin=True)): assert (input(), input(3), getpass.getpass(), getpass.getpass("p")) == ("line",)*4
     assert asked == [("", False), ("3", False), ("Password: ", True), ("p", True)]
 
 

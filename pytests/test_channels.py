@@ -3,7 +3,7 @@ import os, select, subprocess, sys, threading, time
 
 import pytest, zmq
 
-import ipymini.channels as channels
+import ipymini.channels as channels, ipymini.lines as lines
 from ipymini.channels import Channels
 from ipymini.scope import Scope
 from ipymini.wire import PORTS, Codec, connection
@@ -133,7 +133,7 @@ def test_order_and_joining(start):
 
 def test_first_text_leaves_at_once_and_later_text_with_what_follows(start, monkeypatch):
     "Were the pace half a minute: a line leaves at once if none left lately; the next waits, but not longer than until anything else leaves."
-    monkeypatch.setattr(channels, "PACE", 30)
+    monkeypatch.setattr(lines, "PACE", 30)
     rig = start()
     sub,scope = rig.sub(), rig.scope()
     rig.write(scope, "stdout", "first\n")
@@ -148,7 +148,7 @@ def test_first_text_leaves_at_once_and_later_text_with_what_follows(start, monke
 
 def test_a_line_is_waited_for(start, monkeypatch):
     "print writes its text and its line end one by one: they leave together. Text without one leaves after the grace."
-    monkeypatch.setattr(channels, "GRACE", 0.5)
+    monkeypatch.setattr(lines, "GRACE", 0.5)
     rig = start()
     sub,scope = rig.sub(), rig.scope()
     rig.write(scope, "stdout", "half")
@@ -180,11 +180,11 @@ def test_pace(start):
 
 
 def test_joined_text_has_a_limit(start, monkeypatch):
-    monkeypatch.setattr(channels, "JOIN", 1000)
+    monkeypatch.setattr(lines, "JOIN", 1000)
     rig = start()
     sub,scope = rig.sub(), rig.scope()
     def at_once():
-        rig.ch.outbox.extend((scope, "stdout", "x"*300) for _ in range(100))
+        rig.ch.outbox.extend((scope, "stdout", "x"*300, 1) for _ in range(100))
         rig.ch.send("iopub", "status", IDLE, scope)
     rig.ch.call(at_once)
     sizes = []
@@ -196,7 +196,7 @@ def test_joined_text_has_a_limit(start, monkeypatch):
 @pytest.mark.parametrize("held", [False, True], ids=["idle", "holding text"])
 def test_put_between_drain_and_sleep(start, monkeypatch, how, held):
     "Stand in the gap: the outbox was empty, and io is not yet known to sleep. No byte is sent, and yet nothing waits."
-    monkeypatch.setattr(channels, "PACE", 30)
+    monkeypatch.setattr(lines, "PACE", 30)
     rig = start()
     sub,scope,called = rig.sub(), rig.scope(), threading.Event()
     acts = dict(send=lambda: rig.ch.send("iopub", "status", IDLE, scope), write=lambda: rig.write(scope, "stderr", "x\n"), call=lambda: rig.ch.state.calls.append(called.set))

@@ -3,7 +3,7 @@ import os, subprocess, sys, threading, time
 
 import numpy as np, pytest
 
-import ipymini.channels as channels
+import ipymini.channels as channels, ipymini.lines as lines
 from ipymini.scope import Scope
 from rig import WAIT, Rig, texts, until
 
@@ -137,7 +137,7 @@ def test_subscriber_that_reads_nothing_loses_only_iopub(start, monkeypatch):
 def test_writer_waits_for_room_not_for_the_pace(start, monkeypatch):
     "Text that io has taken to hold it for a while is no reason to stop the writer; in the end all of it is there, in few pieces."
     monkeypatch.setattr(channels, "ROOM", 50)
-    monkeypatch.setattr(channels, "PACE", 30)
+    monkeypatch.setattr(lines, "PACE", 30)
     rig = start()
     sub,scope,began = rig.sub(), rig.scope(), time.monotonic()
     for n in range(2000): rig.write(scope, "stdout", f"{n}\n")
@@ -152,7 +152,7 @@ def test_writer_waits_for_room_not_for_the_pace(start, monkeypatch):
 
 def test_close_sends_everything(start, monkeypatch):
     "Held text too; then both threads have ended, and the address is free."
-    monkeypatch.setattr(channels, "PACE", 30)
+    monkeypatch.setattr(lines, "PACE", 30)
     rig = start("tcp")
     sub,scope = rig.sub(rcvhwm=0), rig.scope()
     for n in range(500): rig.ch.send("iopub", "display_data", display(n), scope)

@@ -152,3 +152,10 @@ def test_comm_while_awaiting(kernel):
     during = comm(kernel, "comm_msg", comm_id=cid, data={"while": "awaiting"})
     kernel.wait(run).ok()
     assert run.stdout == "ended 2\n" and during.stdout == "got {'while': 'awaiting'}\n"
+
+
+def test_no_input(kernel):
+    "A comm's callback cannot ask: clients show questions of cells only, and the kernel would wait for ever."
+    kernel.execute(REGISTER + "def target(comm, msg): input('? ')\nget_comm_manager().register_target('asks', target)", answers=[]).ok()
+    run = comm(kernel, "comm_open", comm_id=uuid.uuid4().hex, target_name="asks", data={})
+    assert "StdinNotImplementedError" in run.stderr and not run.asked

@@ -156,6 +156,18 @@ def test_use_jedi_flag(start, profile):
         assert ask(start(env=profile.env | dict(IPYMINI_USE_JEDI=value)), "ip.Completer.use_jedi") == want
 
 
+def test_broken_jedi_cache(start, profile, tmp_path):
+    "Jedi's cache on disk breaks when a process is killed that writes there; Jedi then fails at each completion."
+    env = profile.env | dict(XDG_CACHE_HOME=str(tmp_path))
+    start(env=env).request("complete_request", dict(code="impor", cursor_pos=5)).ok()
+    broken = list(tmp_path.rglob("*.pkl"))
+    assert broken
+    for p in broken: p.write_bytes(b"")
+    k = start(env=env)
+    assert "import" in k.request("complete_request", dict(code="impor", cursor_pos=5)).ok().content["matches"]
+    assert k.request("complete_request", dict(code="'impor", cursor_pos=6)).ok().content["matches"] == []
+
+
 def test_experimental_completions_flag(start, profile):
     k = start(env=profile.env | dict(IPYMINI_EXPERIMENTAL_COMPLETIONS="0"))
     assert "_jupyter_types_experimental" not in k.request("complete_request", dict(code="pri", cursor_pos=3)).ok().content["metadata"]

@@ -1,6 +1,6 @@
 """Whole kernel: execute_request with all its flags, its outputs, payloads, errors and aborts, top-level await and what goes on between cells.
 Spec: messaging (execute, display_data, update_display_data, clear_output, execute_result, error, payloads)."""
-import pytest, re
+import nbformat, pytest, re
 from datetime import datetime, timezone
 
 from harness import kind
@@ -275,3 +275,13 @@ def test_nothing_to_do(kernel, code): assert [m for m in kernel.execute(code).ok
 def test_main_is_the_namespace(kernel):
     assert kernel.execute("import __main__\nmarker = 1\n__name__, __main__.marker").ok().result == "('__main__', 1)"
     assert kernel.execute("import pickle\nclass P: pass\npickle.loads(pickle.dumps(P())).__class__ is P").ok().result == "True"
+
+
+def test_notebook_magic_keeps_text(kernel, tmp_path):
+    "%notebook exports what cells have printed; of a cell that prints without end it keeps the beginning."
+    for code in ("%reset -sf", "print('short')\n5", "for i in range(10): print('x' * 100_000, flush=True)"): kernel.execute(code).ok()
+    kernel.execute(f"%notebook {tmp_path}/out.ipynb").ok()
+    cells = nbformat.read(tmp_path/"out.ipynb", 4).cells[-2:]
+    assert [o.get("text") or o.data["text/plain"] for o in cells[0].outputs] == ["short\n", "5"]
+    text = "".join(o.text for o in cells[1].outputs)
+    assert 100_000 < len(text) < 200_000 and set(text) == {"x", "\n"}

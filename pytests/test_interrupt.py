@@ -113,3 +113,40 @@ def test_c_code_is_interrupted_when_it_returns(kernel):
     kernel.interrupt("signal")
     assert kernel.wait(run, 10).content["ename"] == "KeyboardInterrupt"
     assert kernel.execute("1 + 1").ok().result == "2"
+
+
+LOCK = """import importlib._bootstrap as b, functools, signal, types
+real, released = b._imp, []
+b._imp = types.SimpleNamespace(**vars(real) | dict(acquire_lock=functools.partial(signal.raise_signal, signal.SIGINT), release_lock=functools.partial(released.append, 1)))
+try: b._get_module_lock('some.module')
+finally: b._imp = real
+while True: pass"""
+
+
+def test_lock_of_all_imports(kernel):
+    "Stand in the gap: the signal has come when a cell has just taken the lock that all imports of the process need. It is given back before the interrupt."
+    assert kernel.execute(LOCK).ename == "KeyboardInterrupt"
+    assert kernel.execute("len(released) > 0").ok().result == "True"
+
+
+LOST = """import signal, threading, time
+lock = threading.Lock()
+lock.acquire()
+def elsewhere():
+    time.sleep(0.05)
+    signal.pthread_kill(threading.get_ident(), signal.{})
+threading.Thread(target=elsewhere).start()
+lock.acquire()"""
+
+
+def test_signal_that_wakes_nobody(kernel):
+    "As one that comes when main is just about to block: its handler runs all the same."
+    sent = time.monotonic()
+    assert kernel.execute(LOST.format("SIGINT")).ename == "KeyboardInterrupt" and time.monotonic() - sent < 1
+    assert kernel.execute("1 + 1").ok().result == "2"
+
+
+def test_sigterm_that_wakes_nobody(start):
+    k = start()
+    k.execute(LOST.format("SIGTERM"), wait=False)
+    assert k.wait_exit(2) == 0

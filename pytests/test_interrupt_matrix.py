@@ -22,6 +22,8 @@ CELLS = dict(
     system     = "print('started')\n!sleep 30",
     input      = "print('started')\ninput('? ')",
     getpass    = "import getpass\nprint('started')\ngetpass.getpass()")
+PDB = "def f():\n    x = 1\n    {}\n    x = 2\n    print('went on')\nprint('started')\nf()"
+STOPS = dict(breakpoint="breakpoint()", pdb="import pdb; pdb.set_trace()", ipdb="from IPython.core.debugger import set_trace; set_trace()")
 SUBSHELL = ["loop", "sleep", "await_", "await_loop", "never", "gather", "input", "getpass"]
 WITNESS = "import threading\ngo_on = threading.Event()\nprint('waiting')\ngo_on.wait(30)\nfor _ in range(1000): pass\nprint('unharmed')"
 
@@ -69,6 +71,19 @@ def test_main(kernel, witness, what, door):
     if what == "join": kernel.execute("stop.set()").ok()
     fails(run, took)
     assert kernel.execute("print('next')\n1 + 1").ok().stdout == "next\n"
+
+
+@pytest.mark.parametrize("door", DOORS)
+@pytest.mark.parametrize("stop", STOPS)
+def test_pdb(start, stop, door):
+    "The prompt ends, and the cell with it; nothing of the function goes on."
+    k = start()
+    asked = []
+    run = k.execute(PDB.format(STOPS[stop]), answers=[asked.append] * 9, wait=False)
+    k.sees(run, "started\n", 5)
+    k.pump(lambda: asked, 5, "the prompt")
+    fails(run, interrupted(k, run, door))
+    assert "\nwent on\n" not in run.stdout and k.execute("print('next')").ok().stdout == "next\n"
 
 
 @pytest.mark.parametrize("door", DOORS)

@@ -8,7 +8,7 @@ from ipymini.scope import Scope, current
 @pytest.fixture
 def make(monkeypatch):
     "Make a kernel; its cells are the `words` it is given, functions of the running scope."
-    monkeypatch.setattr("ipymini.kernel.Channels", FakeChannels)
+    monkeypatch.setattr("ipymini.early.Channels", FakeChannels)
     monkeypatch.setattr(Scope, "latest", None)
     monkeypatch.setattr(Scope, "nobody", None, raising=False)
     token = current.set(None)

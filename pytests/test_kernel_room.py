@@ -4,14 +4,14 @@ import asyncio
 import pytest
 
 from fakes import FakeChannels, FakeKernel, execute, request
-from ipymini.subshells import handle
+from ipymini.answers import handle
 from ipymini.scope import Scope, current
 
 
 @pytest.fixture
 def make(monkeypatch):
     "Make a kernel; its cells are the `words` it is given, functions of the running scope."
-    monkeypatch.setattr("ipymini.kernel.Channels", FakeChannels)
+    monkeypatch.setattr("ipymini.early.Channels", FakeChannels)
     monkeypatch.setattr(Scope, "latest", None)
     monkeypatch.setattr(Scope, "nobody", None, raising=False)
     monkeypatch.delenv("IPYMINI_STOP_ON_ERROR_TIMEOUT", raising=False)
@@ -210,7 +210,7 @@ def test_each_error_aborts_its_own(k):
     assert k.serve_all(execute("x", "a"), execute("boom", "e"), execute("y", "b")).lines() == ok("a", text="x") + BOOM + aborted("b")
 
 
-@pytest.mark.parametrize("timeout,answer", [("30", "aborted"), ("0", "ok"), ("", "ok")])
+@pytest.mark.parametrize("timeout,answer", [("30", "aborted"), ("0", "ok"), ("", "ok"), ("soon", "ok")])
 def test_stop_on_error_timeout(k, monkeypatch, timeout, answer):
     "IPYMINI_STOP_ON_ERROR_TIMEOUT: executes that come within so many seconds of the error are aborted too, other requests are not."
     monkeypatch.setenv("IPYMINI_STOP_ON_ERROR_TIMEOUT", timeout)

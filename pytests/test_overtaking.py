@@ -102,9 +102,11 @@ class Slow:
 slow = Slow()"""
 
 
-def test_completion_has_a_budget(kernel):
+def test_completion_has_a_budget(start):
     "An object that takes two seconds to tell its names: cut at half a second; a cell sent behind it does not wait."
+    kernel = start(env=dict(IPYMINI_COMPLETION_TIMEOUT=""))
     kernel.execute(SLOW).ok()
+    kernel.request("complete_request", dict(code="[].app", cursor_pos=6)).ok()  # the first may take longer
     sent = time.monotonic()
     run = kernel.request("complete_request", dict(code="slow.", cursor_pos=5), wait=False)
     cell = kernel.execute("'not delayed'", wait=False)
@@ -117,15 +119,18 @@ def test_completion_has_a_budget(kernel):
     assert any(m.endswith("append") for m in after.content["matches"])  # without Jedi IPython says ".append"
 
 
-def test_completion_has_a_budget_while_busy(kernel, busy):
-    with Sub(kernel) as s: s.execute(SLOW).ok()
+def test_completion_has_a_budget_while_busy(start):
+    k = start(env=dict(IPYMINI_COMPLETION_TIMEOUT="0.1"))
+    k.execute(SLOW).ok()
+    k.request("complete_request", dict(code="[].app", cursor_pos=6)).ok()
+    k.execute("while True: pass", wait=False)
     sent = time.monotonic()
-    kernel.request("complete_request", dict(code="slow.", cursor_pos=5), timeout=5).ok()
-    assert time.monotonic() - sent < 1
+    k.request("complete_request", dict(code="slow.", cursor_pos=5), timeout=5).ok()
+    assert time.monotonic() - sent < 0.6
 
 
 def test_completion_without_jedi_has_a_budget(start):
-    k = start(env=dict(IPYMINI_USE_JEDI="0"))
+    k = start(env=dict(IPYMINI_USE_JEDI="0", IPYMINI_COMPLETION_TIMEOUT=""))
     k.execute(SLOW).ok()
     sent = time.monotonic()
     run = k.request("complete_request", dict(code="slow.", cursor_pos=5), wait=False)
@@ -207,6 +212,18 @@ def test_comms_on_the_subshell_while_main_is_blocked(kernel, opened):
     kernel.wait(run).ok()
     done(kernel, waits)
     assert seen(kernel) == {"with": f"subshell-{sub.id}", "without": "MainThread"}
+
+
+def test_order_of_a_comm(kernel, opened):
+    "Sent while main goes from idle to blocked to idle: each comm's messages in the order they were sent."
+    sub, cid = opened
+    runs, cells = [], []
+    for n in range(200):
+        if n % 20 == 10: cells.append(kernel.execute("import time\ntime.sleep(0.12)", wait=False))
+        runs.append(tell(kernel, cid, n, sub))
+    for r in runs: done(kernel, r)
+    for c in cells: kernel.wait(c).ok()
+    assert [n for n, _ in eval(kernel.execute("repr(seen)").ok().result.strip('"'))] == list(range(200))
 
 
 def test_slider_through_a_subshell(kernel):

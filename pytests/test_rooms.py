@@ -12,14 +12,16 @@ package = house.name
 plan = """
 __main__
 kernel
-subshells life
+early subshells life
 bridge debugger worker channels
 config
 shell
 capture comms dap compat magics eventloops kernelspec
-info stdin budget loops detours variables
+info stdin budget loops detours lines signals variables
 lane
-cells frames requests scope wire"""
+answers cells frames
+requests scope wire
+flags"""
 level = {room: n for n,rooms in enumerate(plan.split("\n")) for room in rooms.split()}
 
 # neighbours on one level that may import each other, in this direction

@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from harness import Sub
+from harness import Sub, kind
 
 # what a cell may start work with: each prints "early" when it starts and "late" after `go` is set, in a later cell
 STARTS = dict(
@@ -205,3 +205,41 @@ def test_a_crowd(kernel):
         assert sorted(displays) == sorted(f"<{who}|{w}|display {i}>" for w in workers for i in range(0, n, 10))
         errs = re.findall(r"<\w+\|thread \d+\|err \d+>", run.text("stderr", run.all))
         assert sorted(errs) == sorted(f"<{who}|thread {t}|err {i}>" for t in range(threads) for i in range(0, n, 15))
+
+
+def test_whole_lines(kernel):
+    "A line that two threads print at once stays a line: text and newline arrive together."
+    kernel.execute("import threading\ndef show(c):\n    for _ in range(300): print(c * 30)").ok()
+    run = kernel.execute("ts = [threading.Thread(target=show, args=(c,)) for c in 'abcd']\n[t.start() for t in ts]\n[t.join() for t in ts];").ok()
+    lines = run.stdout.splitlines()
+    assert sorted(lines) == sorted(c * 30 for c in "abcd" for _ in range(300))
+
+
+@pytest.mark.parametrize("option", ["latest", "", "own"])
+def test_late_output(start, option):
+    "IPYMINI_LATE_OUTPUT=latest: what threads, tasks and jobs print and display once their cell has ended goes to the latest one; before, and without the option, to their own."
+    k = start(env=dict(IPYMINI_LATE_OUTPUT=option))
+    a = k.execute("""import asyncio, threading
+from concurrent.futures import ThreadPoolExecutor
+go, done = threading.Event(), []
+def work(who):
+    print(who, "early")
+    go.wait(10)
+    print(who, "late")
+    display(who)
+async def task():
+    print("task early")
+    while not go.is_set(): await asyncio.sleep(0.001)
+    print("task late")
+    display("task")
+t, job = threading.Thread(target=work, args=("thread",)), ThreadPoolExecutor().submit(work, "job")
+t.start()
+task = asyncio.create_task(task())
+await asyncio.sleep(0.01)""").ok()
+    b = k.execute("go.set()\nawait task\nt.join()\njob.result()").ok()
+    k.execute("1").ok()
+    late, early = [f"{w} late" for w in ("job", "task", "thread")], [f"{w} early" for w in ("job", "task", "thread")]
+    there = b if option == "latest" else a
+    assert sorted(a.text("stdout", a.all).splitlines()) == sorted(early + late * (there is a))
+    assert sorted(b.text("stdout", b.all).splitlines()) == late * (there is b)
+    assert sorted(m["content"]["data"]["text/plain"] for m in there.all if kind(m) == "display_data") == ["'job'", "'task'", "'thread'"]

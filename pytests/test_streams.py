@@ -187,3 +187,22 @@ def test_streams_survive_a_close(kernel):
     "A library that closes sys.stdout hurts itself at most."
     kernel.execute("import sys\ntry: sys.stdout.close()\nexcept Exception: pass")
     assert kernel.execute("print('still here')").ok().stdout == "still here\n"
+
+
+def test_forked_child_ends_at_once(kernel):
+    "SIGTERM that comes while the child is being made is not lost: Pool.terminate sends it as soon as the work is done."
+    code = """import os, signal, time
+def end(pid, seconds=3):
+    while (ended := os.waitpid(pid, os.WNOHANG)) == (0, 0) and seconds > 0:
+        time.sleep(0.005)
+        seconds -= 0.005
+    if ended == (0, 0): os.kill(pid, signal.SIGKILL)
+    return ended[1]
+ends = set()
+for i in range(60):
+    if (pid := os.fork()) == 0: time.sleep(30)
+    time.sleep(i * 1e-5)
+    os.kill(pid, signal.SIGTERM)
+    ends.add(end(pid))
+ends"""
+    assert kernel.execute(code, timeout=60).ok().result == "{15}"

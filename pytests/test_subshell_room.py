@@ -13,7 +13,7 @@ WAIT = 10  # seconds until a wait gives up
 @pytest.fixture
 def make(monkeypatch):
     "Make a kernel whose control lane serves; its subshells end with the test."
-    monkeypatch.setattr("ipymini.kernel.Channels", FakeChannels)
+    monkeypatch.setattr("ipymini.early.Channels", FakeChannels)
     monkeypatch.setattr(Scope, "latest", None)
     monkeypatch.setattr(Scope, "nobody", None, raising=False)
     kernels, token = [], current.set(None)
@@ -115,6 +115,64 @@ def test_delete_while_it_serves(make):
     assert lines(k, "x")[-1] == "x execute_input" and sub.thread.is_alive()
     gate.set()
     assert sub.join(WAIT) and lines(k, "x")[-1] == "x idle" and sub.bridge.count is None
+
+
+def tell(k, sub, n):
+    "Comm message `n` through `sub`, as io receives it; its Msg."
+    msg = request("comm_msg", f"m{n}", subshell_id=sub, comm_id=str(n))
+    k.route("shell", msg)
+    return msg
+
+
+def test_comms_are_handed_over_in_order(make):
+    "What waits for main goes to the subshell all at once, the others' stay; what comes before it has served them goes behind."
+    k = make()
+    a = create(k, "1")
+    gate = threading.Event()
+    k.subs[a].bridge.words["hold"] = lambda scope: gate.wait(WAIT) and None
+    k.route("shell", to(a, "hold", "x"))
+    first, other = tell(k, a, 0), tell(k, None, 1)
+    tell(k, a, 2)
+    assert [m.id for m in k.main.worker.inbox] == ["m0", "m1", "m2"]
+    k.hand_over(first)
+    assert list(k.main.worker.inbox) == [other]
+    tell(k, a, 3)
+    gate.set()
+    idle(k, "m3")
+    assert [n for _, n in k.subs[a].bridge.comms] == ["0", "2", "3"] and list(k.main.worker.inbox) == [other]
+    tell(k, a, 4)
+    assert [m.id for m in k.main.worker.inbox] == ["m1", "m4"]
+
+
+def test_comms_that_main_takes_meanwhile(make):
+    "Stand in the gap: main takes the first as the later ones are claimed. All the others go back, in order."
+    k = make()
+    a = create(k, "1")
+    first, second, third = [tell(k, a, n) for n in range(3)]
+    claim = k.main.worker.claim
+
+    def claim_late(msg):
+        if msg is second: claim(first)
+        return claim(msg)
+
+    k.main.worker.claim = claim_late
+    k.hand_over(first)
+    assert list(k.main.worker.inbox) == [second, third] and not k.subs[a].comms
+
+
+def test_interrupts_while_subshells_come_and_go(make):
+    "Stand in the gap: one is made, one ends, as all are being interrupted."
+    k = make()
+    a, b = create(k, "1"), create(k, "2")
+    seen = []
+
+    def interrupt(sub):
+        seen.append(sub.id)
+        if sub.id == a: create(k, "3"), control(k, "delete", "4", subshell_id=b)
+
+    k.interrupt_sub = interrupt
+    k.interrupt_all()
+    assert seen == [a, b, b] and len(k.subs) == 3  # b also as it is deleted
 
 
 def test_put_as_it_is_deleted(make):

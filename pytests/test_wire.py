@@ -199,7 +199,7 @@ def test_connection_file_without_fields(tmp_path):
     "What is missing has its default: any port, a new key; an empty key stays empty."
     info = read_connection(write(tmp_path/"k.json", {}))
     assert {k: v for k,v in info.items() if k != "key"} == dict(transport="tcp", ip="127.0.0.1", signature_scheme="hmac-sha256") | {f"{p}_port": 0 for p in PORTS}
-    assert len(info["key"]) == 36 and read_connection(write(tmp_path/"k.json", {}))["key"] != info["key"]
+    assert len(info["key"]) == 64 and read_connection(write(tmp_path/"k.json", {}))["key"] != info["key"]
     assert read_connection(write(tmp_path/"k.json", dict(key="")))["key"] == ""
 
 

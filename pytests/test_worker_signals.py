@@ -1,9 +1,9 @@
 "Interrupts of a worker: in each state it can be in, by standing there; and real signals."
-import asyncio, signal, sys, threading, time
+import asyncio, importlib._bootstrap, signal, sys, threading, time
 
 import pytest
 
-import ipymini.frames as frames
+import ipymini.frames as frames, ipymini.worker as worker_room
 from fakes import CallingWorker
 from ipymini.frames import cell_code
 
@@ -141,3 +141,16 @@ def test_real_signal_in_an_awaiting_cell(worker, sigint):
     start = time.monotonic()
     worker.serve_all(served)
     assert time.monotonic() - start < 5
+
+
+def test_no_exception_into_code_that_holds_locks(worker, monkeypatch):
+    "A subshell's thread is not hit while it takes a lock of the whole process, unless it stays there."
+    hits, places = [], []
+    monkeypatch.setattr(worker_room, "raise_in", lambda thread, exc: hits.append(len(places)))
+    exec(compile("import sys\ndef stand(): return sys._getframe()", importlib._bootstrap._get_module_lock.__code__.co_filename, "exec"), scope := {})
+    for still, looks in ((0, 1), (3, 4), (10**6, 50)):
+        def frame_of(): return places.append(1) or (scope["stand"]() if len(places) <= still else sys._getframe())
+        places.clear()
+        worker.user.runs = 1
+        worker.user.interrupt(frame_of)
+        assert hits.pop() == looks

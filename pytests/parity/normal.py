@@ -68,7 +68,8 @@ class Normal:
     def run(self, run, strict=False, late=False, but=()):
         "What one request brought. `late`: text that came after idle counts as if before. `but`: keys of replies that do not count."
         both = tuple(k for k in but if k in COUNTED)
-        out = [self.message(m, strict, both) for m in join_streams(run.all, strict, late)]
+        ends = run.msg["header"]["msg_type"] == "shutdown_request"  # ipykernel may be gone before its idle is
+        out = [self.message(m, strict, both) for m in join_streams(run.all, strict, late) if not (ends and is_idle(m))]
         reply = self.message(run.reply, strict, but) if run.reply else None
         return dict(iopub=out, reply=reply, asked=self.value(run.asked))
 

@@ -9,7 +9,7 @@ from normal import Normal, own_frames
 from twins import NAMES, difference
 
 examples = Path(__file__).resolve().parents[2]/"examples"
-notebooks = {p.stem: p for p in sorted(examples.glob("*.ipynb")) if p.stem != "tour"}  # the tour shows what only we do
+notebooks = {p.stem: p for p in sorted(examples.glob("*.ipynb")) if p.stem not in ("tour", "concurrency")}  # these show what only we do
 
 
 def executed(path, kernel):

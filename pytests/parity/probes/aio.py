@@ -92,7 +92,45 @@ THREADS = dict(thread_print="t = threading.Thread(target=print, args=('x',)); t.
         "j = jobs.new('2 + 3'); j.join(); j.result"), "jobs.status()"])
 
 
+MORE = {k: [A + v[0], *v[1:]] if isinstance(v, list) else A + v for k,v in dict(
+    threadsafe=("loop = asyncio.get_running_loop()\nasync def f(): return 'from another thread'\n"
+        "await asyncio.to_thread(lambda: asyncio.run_coroutine_threadsafe(f(), loop).result())"),
+    add_reader=("import os\nr, w = os.pipe()\nloop, got = asyncio.get_running_loop(), asyncio.Event()\nloop.add_reader(r, got.set)\n"
+        "os.write(w, b'x')\nawait got.wait()\nloop.remove_reader(r)\nos.read(r, 9)"),
+    signal_handler=("import os, signal\nloop, got = asyncio.get_running_loop(), asyncio.Event()\nloop.add_signal_handler(signal.SIGUSR1, got.set)\n"
+        "os.kill(os.getpid(), signal.SIGUSR1)\nawait got.wait()\nloop.remove_signal_handler(signal.SIGUSR1)"),
+    never_retrieved=["async def f(): raise ValueError('lost')\nt = asyncio.create_task(f())\nawait asyncio.sleep(0.01)\ndel t", "'next'"],
+    callback_handled=("def f():\n    try: 1/0\n    except Exception as e: print(e)\n"
+        "asyncio.get_running_loop().call_soon(f)\nawait asyncio.sleep(0.01)"),
+    callback_error="asyncio.get_running_loop().call_soon(lambda: 1/0)\nawait asyncio.sleep(0.01)",
+    exception_handler=("loop, seen = asyncio.get_running_loop(), []\nloop.set_exception_handler(lambda loop, context: seen.append(sorted(context)))\n"
+        "loop.call_soon(lambda: 1/0)\nawait asyncio.sleep(0.01)\nloop.set_exception_handler(None)\nseen"),
+    never_awaited="async def f(): return 1\nf();", wait="done, rest = await asyncio.wait([asyncio.create_task(asyncio.sleep(0))])\nlen(done), len(rest)",
+    wait_first=("a, b = asyncio.create_task(asyncio.sleep(0, 'a')), asyncio.create_task(asyncio.sleep(9))\n"
+        "done, rest = await asyncio.wait([a, b], return_when=asyncio.FIRST_COMPLETED)\nb.cancel()\n[t.result() for t in done]"),
+    barrier="b = asyncio.Barrier(2)\nawait asyncio.gather(b.wait(), b.wait())\nb.n_waiting",
+    condition=("c, seen = asyncio.Condition(), []\nasync def f():\n    async with c:\n        await c.wait()\n        seen.append(1)\n"
+        "t = asyncio.create_task(f())\nawait asyncio.sleep(0)\nasync with c: c.notify_all()\nawait t\nseen"),
+    group_mixed=("async def f(n):\n    await asyncio.sleep(0)\n    raise ValueError(n)\n"
+        "try:\n    async with asyncio.TaskGroup() as g:\n        for i in range(3): g.create_task(f(i))\n"
+        "except* ValueError as e: print(len(e.exceptions))"),
+    task_name="asyncio.current_task().get_name().startswith('Task-')\nawait asyncio.create_task(asyncio.sleep(0), name='mine')",
+    all_tasks="len(asyncio.all_tasks())\nawait asyncio.sleep(0)", comp_set="async def g():\n    yield 1\n{i async for i in g()}, {i: i async for i in g()}",
+    anext_default="async def g():\n    return\n    yield\nawait anext(g(), 'none')",
+    iscoroutine="async def f(): pass\nc = f()\nr = asyncio.iscoroutine(c); c.close(); r",
+    uncaught_in_with=("class C:\n    async def __aenter__(self): raise OSError('enter')\n    async def __aexit__(self, *a): pass\n" "async with C(): pass"),
+    walrus="(x := await asyncio.sleep(0, 5)) + x", conditional="5 if await asyncio.sleep(0, True) else 6", subscript="[1, 2][await asyncio.sleep(0, 1)]",
+    starred="print(*[await asyncio.sleep(0, i) for i in range(3)])",
+    in_try="try: await asyncio.wait_for(asyncio.sleep(9), 0.01)\nexcept TimeoutError: 'late'",
+    expression=["v = 1", "await asyncio.sleep(0)", "v"], keeps_names=["x = await asyncio.sleep(0, 7)", "x, _"],
+    error_names=["y = 3\nawait asyncio.sleep(0)\n1/0", "y"],
+    context_executor=C + "from concurrent.futures import ThreadPoolExecutor\nv.set(3)\nwith ThreadPoolExecutor(1) as e: print(e.submit(v.get).result())",
+    context_to_thread=C + "v.set(6)\nawait asyncio.to_thread(v.get)",
+    context_call_soon=C + ("loop = asyncio.get_running_loop()\nv.set(8)\nf = loop.create_future()\n"
+        "loop.call_soon(lambda: f.set_result(v.get()))\nawait f")).items()}
+
+
 def threaded(v): return T + v if isinstance(v, str) else [T + v[0], *v[1:]]
 
 
-probes = {f"await_{k}": v for k,v in AWAITS.items()} | TASKS | {k: threaded(v) for k,v in THREADS.items()}
+probes = {f"await_{k}": v for k,v in (AWAITS | MORE).items()} | TASKS | {k: threaded(v) for k,v in THREADS.items()}

@@ -94,4 +94,34 @@ FRONT = dict(click=[W + "b = w.Button()\nb.on_click(lambda b: print('clicked'))\
         "from comm import get_comm_manager\nget_comm_manager().comms['in1'] = i.children[0].comm; 1",
         comm_msg("in1", dict(method="update", state=dict(value=7), buffer_paths=[]))])
 
+def targets(name, body): return f"{K}def target(c, msg): {body}\nget_comm_manager().register_target('{name}', target)"
+
+
+COMMS |= dict(close_raises=[targets("cr", "c.on_close(lambda m: 1/0)"), comm_open("cr", "f14"), comm_close("f14"), "len(get_comm_manager().comms)"],
+    own_callback_raises=[K + "c = create_comm(target_name='front', comm_id='own2')\nc.on_msg(lambda m: {}['no'])",
+        comm_msg("own2", {"q": 1}, buffers=[b"x"]), "c.close()"],
+    front_buffers=[targets("fb", "c.on_msg(lambda m: c.send(len(m['buffers']), buffers=m['buffers']))"), comm_open("fb", "f15", buffers=[b"open"]),
+        comm_msg("f15", buffers=[b"", b"ab", bytes(range(256))]), comm_close("f15", buffers=[b"bye"])],
+    callback_exec=[targets("ce", "c.on_msg(lambda m: get_ipython().run_cell('print(5); 6'))"), comm_open("ce", "f17"), comm_msg("f17"), comm_close("f17"), "1"],
+    callback_state=["n = 0\ndef more(m):\n    global n\n    n += m['content']['data']", targets("cs", "c.on_msg(more)"),
+        comm_open("cs", "f18"), comm_msg("f18", 2), comm_msg("f18", 3), "n", comm_close("f18")],
+    info_no_target=raw("comm_info_request", target_name=""),
+    metadata_front=[T, comm_open("t", "f19", metadata=dict(a=1)), comm_msg("f19", {"b": 2}, metadata=dict(c=3)), "got", comm_close("f19")],
+    same_id_twice=[T, comm_open("t", "f20"), comm_open("t", "f20"), comm_msg("f20", 1), "got", comm_close("f20")])
+WIDGETS |= {k: [W + v[0], *v[1:]] if isinstance(v, list) else W + v for k,v in dict(interact_manual="w.interact_manual(lambda a: print(a), a=(0, 3))",
+    output_wait=["o = w.Output()",
+        "with o:\n    print(1)\n    from IPython.display import clear_output\n    clear_output(wait=True)\n    print(2)", "o.outputs"],
+    output_nested=["a, b = w.Output(), w.Output()", "with a:\n    print('a')\n    with b: print('b')\n    print('a again')", "a.outputs, b.outputs"],
+    output_err=["import sys\no = w.Output()", "with o: print('e', file=sys.stderr)", "o.outputs"],
+    output_result=["o = w.Output()", "with o:\n    5", "o.outputs"],
+    output_thread=["import threading\no = w.Output()",
+        "def f():\n    o.append_stdout('from a thread')\nt = threading.Thread(target=f); t.start(); t.join()", "o.outputs"],
+    output_plot=["import matplotlib.pyplot as plt\no = w.Output()", "with o:\n    plt.plot([1]); plt.show()", "len(o.outputs)"],
+    button_programmatic="b = w.Button()\nb.on_click(lambda b: print('by code'))\nb.click()",
+    observe_error="s = w.IntSlider()\ns.observe(lambda c: 1/0, 'value')\ns.value = 3",
+    observe_display="s = w.IntSlider()\ns.observe(lambda c: display(c['new']), 'value')\ns.value = 3",
+    own_class="from traitlets import Unicode\nclass M(w.DOMWidget):\n    _view_name = Unicode('V').tag(sync=True)\nM()",
+    interact_error="@w.interact(x=(0, 3))\ndef f(x): 1/0", interactive_output="s = w.IntSlider(3)\nw.interactive_output(lambda x: print('x', x), dict(x=s))",
+    bytes_trait="i = w.Image(value=b'a'); i.value = b'bc'").items()}
+
 probes = COMMS | {f"widget_{k}": v for k,v in WIDGETS.items()} | {f"front_{k}": v for k,v in FRONT.items()}

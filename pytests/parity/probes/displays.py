@@ -129,6 +129,25 @@ FORMATTERS = dict(for_type=[F, "f['text/html'].for_type(int, lambda n: f'<b>{n}<
     redirect_display=[("import io, contextlib\nb = io.StringIO()\nwith contextlib.redirect_stdout(b):\n"
         "    print('in'); display('out')\nb.getvalue()")])
 
+CLASSES |= {k: shown(v) for k,v in dict(object_plain="o = DisplayObject('x')\no", object_reload="o = HTML('<b>1</b>'); o.reload(); o.data",
+    object_url="DisplayObject(url='http://127.0.0.1:9/none')", latex_display="display(Latex('$x$'), Math('y'))", pretty_lines="Pretty('a\\nb')",
+    svg_wrapped="SVG('<?xml version=\"1.0\"?><g><svg width=\"1\"></svg></g>')", json_text="JSON('[1, 2]')", json_wrong="JSON(5)",
+    json_list="JSON([1, None, {'a': True}])",
+    code_text="Code('def f(): pass')", code_file="n = open('c.py', 'w').write('x = 1')\nCode(filename='c.py')",
+    code_url_lang="Code('SELECT 1', language='sql')",
+    audio_bytes="Audio(b'abc', rate=8, embed=True)", audio_autoplay="Audio(url='https://a.b/c.wav', autoplay=True, element_id='one')",
+    audio_rate="Audio([0, 1])",
+    audio_stereo="import numpy as np\nAudio(np.zeros((2, 4)), rate=8)",
+    audio_normalize="import numpy as np\nAudio(np.array([0.5, 1.0]), rate=8, normalize=False)",
+    video_attributes="Video('https://a.b/c.mp4', width=1, height=2, html_attributes='loop')", video_base64="Video('YWJj', embed=True)",
+    video_file="n = open('v.mp4', 'wb').write(b'abc')\nVideo('v.mp4')",
+    filelink_prefix="n = open('g.txt', 'w').close()\nFileLink('g.txt', url_prefix='p/', result_html_prefix='a ', result_html_suffix=' b')",
+    filelinks_flat="import os; os.makedirs('e/f', exist_ok=True); open('e/f/g.txt', 'w').close(); FileLinks('e', recursive=False)",
+    filelinks_file="FileLinks('none.txt')",
+    progress_plain="p = ProgressBar(2)\nprint(p)\nrepr(p)", progress_iter="list(ProgressBar(2))", iframe_src="IFrame('https://a.b?x=1', '100%', 20, y=2)",
+    html_url="HTML(url='http://127.0.0.1:9/none')", image_nothing="Image()", javascript_file="n = open('j.js', 'w').write('2')\nJavascript(filename='j.js')",
+    markdown_file="n = open('m.md', 'w').write('# M')\nMarkdown(filename='m.md')", text_wrong="TextDisplayObject(5)",
+    handle_update_raw="h = DisplayHandle()\nh.display({'text/plain': 'a'}, raw=True)\nh.update({'text/plain': 'b'}, raw=True)").items()}
 METHODS["failing_repr"] = METHODS["repr_raises"]
 all_but(SHOWN_ERROR, CLASSES, "image_missing", "image_svg_wrong")
 all_but(SHOWN_ERROR, METHODS, "repr_raises", "repr_several_one_raises", "plain_raises", "plain_wrong", "plain_raises_html", "pretty_raises", "bundle_raises",

@@ -1,11 +1,15 @@
 "Flags of execute_request, user_expressions, payloads, and what clients may send."
-from steps import COUNT, all_but, cell, probe, raw
+from steps import COUNT, all_but, cell, comm_close, comm_msg, comm_open, probe, raw
 
 
 def ue(**kw): return dict(user_expressions=kw)
 
 
-probes = dict(silent=[cell("print('s'); 1", silent=True), "get_ipython().execution_count", "In"], silent_error=[cell("1/0", silent=True), "1"],
+OFFERS = """from comm import get_comm_manager
+def target(c, msg): c.on_msg(lambda m: get_ipython().set_next_input('from a callback'))
+get_comm_manager().register_target('offers', target)"""
+probes = dict(payload_comm=[OFFERS, comm_open("offers", "o1"), comm_msg("o1"), "1", "2", comm_close("o1")],
+    silent=[cell("print('s'); 1", silent=True), "get_ipython().execution_count", "In"], silent_error=[cell("1/0", silent=True), "1"],
     silent_display=cell("display(1)", silent=True), silent_result=cell("5", silent=True),
     silent_store=[cell("6", silent=True, store_history=True), "In, Out"], silent_syntax=cell("1 +", silent=True),
     silent_expressions=cell("x = 1", silent=True, **ue(x="x")), silent_empty=cell("", silent=True),

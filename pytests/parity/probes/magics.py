@@ -92,6 +92,40 @@ LINE = dict(lsmagic="len(%lsmagic) if False else type(get_ipython().run_line_mag
         ("import json, nbformat; nb = nbformat.read('n.ipynb', 4); [(c.source, c.execution_count, [dict(o, traceback=0) "
             "for o in c.outputs]) for c in nb.cells]"), "nb.metadata"])
 
+LINE |= dict(ldir="%ldir -d /usr/.", listings=["n = open('f.txt', 'w').close()", "%lf | wc -l", "%lk | wc -l", "%lx | wc -l", "%ldir | wc -l"],
+    magic=["from IPython.core import page\nold, got = page.page, []\npage.page = got.append", "%magic -brief",
+        "page.page = old\n(got[0] if isinstance(got[0], str) else str(got[0]))[:2000]"],
+    qtconsole=[("import subprocess\nreal = subprocess.Popen._execute_child\ndef pretend(self, args, *rest):\n    self.pid = self.returncode = 0\n"
+        "    print('starts', '--existing' in args, args[-2:])\nsubprocess.Popen._execute_child = pretend"), "%qtconsole --style monokai",
+        "subprocess.Popen._execute_child = real"],
+    conda="%conda list", mamba="%mamba list", micromamba="%micromamba list", uv="%uv --version 2>/dev/null",
+    lsmagic_repr="l = get_ipython().find_line_magic('lsmagic')(''); type(l).__name__",
+    matplotlib="%matplotlib", matplotlib_widget=["%matplotlib widget", "import matplotlib; matplotlib.get_backend()", "%matplotlib inline"],
+    matplotlib_long="%matplotlib -l",
+    gui_inline="%gui inline", config_inline_rc="%config InlineBackend.rc", config_inline_wrong="%config InlineBackend.nothing = 1",
+    config_inline_value="%config InlineBackend.close_figures = 'perhaps'",
+    config_set_all="%config InlineBackend.figure_formats = {'png', 'svg'}\n%config InlineBackend.figure_formats = ['png']",
+    timeit_setup="%timeit -n1 -r1 -t pass", timeit_var="x = 5\n%timeit -n1 -r1 -q -o x", time_exec="%time exec('1')",
+    time_no_raise="%time --no-raise-error 1/0",
+    prun_sort="%prun -s cumulative -l 0 pass", prun_error="%prun -q 1/0", run_debug="%run -d",
+    run_sys_exit=["n = open('r.py', 'w').write('raise SystemExit(\"bye\")\\n')", "%run r.py"],
+    run_argv=["n = open('r.py', 'w').write('import sys\\nprint(sys.argv)\\n')", "x = 'v'\n%run r.py $x {x} *.none"],
+    run_input=["n = open('r.py', 'w').write('print(input())\\n')",
+        cell("%run r.py", answers=["typed"])],
+    run_twice=["n = open('r.py', 'w').write('try: n += 1\\nexcept NameError: n = 0\\n')", "%run r.py", "n", "%run r.py", "n"],
+    load_comment=["n = open('l.py', 'w').write('# %load x\\nz = 1\\n')", "%load -y l.py", "%load -n l.py"], load_ns=["zz = 1", "%load -n nothing_like_it"],
+    recall_text=["x = 41", "y = x + 1", "%recall y", "%recall 1-2", "%recall zzz"], rerun_last=["print('once')", "%rerun -l 1"],
+    macro_args=["print('m')", "%macro -r raw_m 1", "raw_m", "%store raw_m", "%store -d raw_m"],
+    store_two=["a, b = 1, 2", "%store a b", "%store -r a b", "%store", "%store -z"], store_expression="%store a=1",
+    autoreload_modes=["%load_ext autoreload", "%autoreload 1", "%autoreload explicit -p", "%autoreload off", "%autoreload now"],
+    prun_return="%prun -r 1 + 1", pdb_toggle=["%pdb", "%pdb"], reset_flags=["x = 1", "%reset -f --aggressive", "x"],
+    reset_wrong="%reset -f nothing", who_wrong="%who nothing", history_session=["a = 1", "%history ~0/1", "%history -u", "%history -x 1"],
+    history_wrong="%history -q",
+    edit_wrong="%edit -x", autosave_none="%autosave", clear_args="%clear x", subshell_args="%subshell x",
+    psource_class=["class A:\n    x = 1", "%psource A", "%pfile A", "%pdef A"], pdoc_none="x = 1\n%pdoc x",
+    env_list="isinstance(get_ipython().run_line_magic('env', ''), dict)", env_wrong="%env A B C=",
+    notebook_none="%notebook none/none.ipynb", logstart_twice=["%logstart -o l.py append", "%logstart", "%logstop"], who_ls_none="%who_ls float")
+
 CELL = dict(html="%%html\n<b>x</b>", html_isolated="%%html --isolated\n<b>x</b>", javascript="%%javascript\nalert(1)", js="%%js\n1",
     markdown="%%markdown\n# Title", latex="%%latex\n$x$", svg="%%svg\n<svg/>", writefile=["%%writefile w.txt\nline 1\nline 2",
         "%%writefile -a w.txt\nline 3", "!cat w.txt", "%%writefile w.txt\nnew"], writefile_none="%%writefile\nx", file=["%%file w.txt\nx"],
@@ -122,5 +156,19 @@ CELL = dict(html="%%html\n<b>x</b>", html_isolated="%%html --isolated\n<b>x</b>"
             "%say -n x y", "%say -h", "%say?"],
     magic_exit=["from IPython.core.magic import register_line_magic\n@register_line_magic\ndef ex(line): raise SystemExit(1)", "%ex"],
     magic_local=["def f():\n    y = 7\n    %time z = y + 1\n    return z\nf()"], magic_expand=["v = 'PYTHONHASHSEED'", "%env $v", "%env {v}"])
+
+CELL |= dict(html_upper="%%HTML\n<b>x</b>", svg_upper="%%SVG\n<svg/>", python2="%%python2 -c\n1",
+    debug=cell("%%debug\nx = 1\ny = 2", answers=["n", "n", "c"]),
+    debug_break=cell("%%debug --breakpoint none.py:1\nx = 1", answers=["q"]), latex_lines="%%latex\n\\begin{align}\nx\n\\end{align}",
+    markdown_empty="%%markdown\n", js_lines="%%js\nalert(1)\nalert(2)",
+    javascript_args="%%javascript x\n1", capture_twice=["%%capture c\nprint(1)", "%%capture c\nprint(2)", "c.stdout"],
+    capture_result=["%%capture c\n1;\n2", "c.outputs", "c"],
+    capture_shell=["%%capture c\n!echo from shell", "c.stdout"], capture_wrong="%%capture --nonsense c\n1",
+    capture_magic=["%%capture c\n%pwd\n%time 1", "len(c.outputs)"],
+    capture_html=["%%capture c\nfrom IPython.display import HTML\nHTML('<b>x</b>')", "c.outputs[0]", "c.outputs[0].data"],
+    time_await="%%time\nimport asyncio\nawait asyncio.sleep(0)\n'done'",
+    timeit_result=["r = get_ipython().run_cell_magic('timeit', '-n1 -r1 -o -q', 'pass')", "type(r).__name__"],
+    prun_lines="%%prun -q -l 0\nx = 1\ny = x", writefile_var=["name = 'v.txt'", "%%writefile $name\nx", "%%writefile {name}\ny", "!cat v.txt"],
+    unknown_cell="%%timeti\n1")
 
 probes = {f"line_{k}": v for k,v in LINE.items()} | {f"cell_{k}": v for k,v in CELL.items()}

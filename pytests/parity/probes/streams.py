@@ -1,5 +1,5 @@
 "Text: print and all that writes, from Python, from C, from other processes."
-from steps import cell
+from steps import cell, probe
 
 S = "import sys, os\n"
 PY = "import subprocess, sys\n"
@@ -95,4 +95,44 @@ FD = dict(os_system=cell("import os\nos.system('echo from system');", until="fro
     os_popen="import os; os.popen('echo x').read()",
     asyncio_sub="import asyncio\np = await asyncio.create_subprocess_shell('echo x', stdout=-1)\nawait p.communicate()")
 
+PRINTS |= {k: S + v for k,v in dict(surrogate_escaped="print('a\\udc80b')", surrogate_name="print(os.fsdecode(b'f\\xff'))",
+    writelines_generator="sys.stdout.writelines(str(i) for i in range(5))",
+    writelines_wrong="sys.stdout.writelines([1])", ansi_256="print('\\x1b[38;5;9m\\x1b[48;2;1;2;3mx\\x1b[0m\\x1b[2K\\x1b[1A')",
+    carriage_lines="for i in range(3): print(f'{i}%', end='\\r')\nprint()",
+    nested_redirect=("from contextlib import *\nimport io; b = io.StringIO()\nwith redirect_stdout(sys.stderr), redirect_stderr(b):\n"
+        "    print('o'); print('e', file=sys.stderr)\nb.getvalue()"),
+    redirect_file="import contextlib\nwith open('o.txt', 'w') as f, contextlib.redirect_stdout(f): print('x')\nopen('o.txt').read()",
+    warn_once="import warnings\nwith warnings.catch_warnings():\n    warnings.simplefilter('once')\n    for i in range(2): warnings.warn('careful')",
+    warn_category="import warnings\nclass W(UserWarning): pass\nwarnings.warn('mine', W)",
+    warn_source="import warnings\ndef f():\n    warnings.warn('here', stacklevel=1)\nf()",
+    warn_captured="import logging, warnings\nlogging.captureWarnings(True)\nwarnings.warn('to the log')\nlogging.captureWarnings(False)",
+    warn_recorded="import warnings\nwith warnings.catch_warnings(record=True) as ws: warnings.warn('kept')\n[str(w.message) for w in ws]",
+    logging_critical="import logging\nlogging.critical('end')", logging_extra="import logging\nlogging.getLogger('q').warning('a %(b)s', {'b': 1})",
+    logging_dict=("import logging.config\nlogging.config.dictConfig(dict(version=1,"
+        " handlers=dict(h={'class': 'logging.StreamHandler', 'stream': 'ext://sys.stdout'}), loggers=dict(conf=dict(handlers=['h'], propagate=False))))\n"
+        "logging.getLogger('conf').warning('configured')")).items()}
+FD |= dict(dunder_stdout=cell("import sys\nprint('original', file=sys.__stdout__, flush=True)", until="original"),
+    dunder_stderr=cell("import sys\nprint('original', file=sys.__stderr__, flush=True)", until="original"),
+    fork_print=cell("import os\nif (pid := os.fork()) == 0:\n    print('child prints', flush=True)\n    os._exit(0)\nn = os.waitpid(pid, 0)",
+        until="child prints"),
+    process_error=("import multiprocessing as mp\ndef f(): raise SystemExit(3)\n"
+        "p = mp.get_context('fork').Process(target=f); p.start(); p.join(); p.exitcode"),
+    process_queue=("import multiprocessing as mp\nc = mp.get_context('fork'); q = c.SimpleQueue()\n"
+        "p = c.Process(target=q.put, args=(5,)); p.start(); p.join(); q.get()"),
+    spawn=["n = open('sp.py', 'w').write('def f(x): return x * 2\\n')", "import sys; sys.path.insert(0, '.')\nimport sp, multiprocessing as mp\n"
+        "with mp.get_context('spawn').Pool(1) as p: print(p.map(sp.f, [1, 2]))", "sys.path.remove('.')"],
+    spawn_local=["import multiprocessing as mp", "from concurrent.futures import ProcessPoolExecutor\n"
+        "with ProcessPoolExecutor(1, mp_context=mp.get_context('spawn')) as e: print(e.submit(abs, -4).result())"],
+    run_input="import subprocess\nsubprocess.run('cat', input='given', text=True, capture_output=True).stdout",
+    run_timeout="import subprocess\ntry: subprocess.run(['sleep', '9'], timeout=0.05)\nexcept subprocess.TimeoutExpired: 'timed out'",
+    run_no_stdin="import subprocess\nsubprocess.run(['cat'], capture_output=True).stdout",
+    write_binary=cell("import os\nos.write(1, b'a\\xffb\\n');", until="b\n"))
+SHELL |= dict(system_cell="%%system\necho a\necho b", bang_expand_error="!echo {1/0}", bang_unicode_var="ü = 'é'\n!echo {ü}",
+    bang_quoted="!echo 'a  b' \"c\"", bang_glob="!echo *.none", bang_empty="!", bang_assign_list="a = !echo 1 2\na.fields(), a.grep('1'), a.spstr",
+    bash_in="%%bash -s one two\necho $2 $1", bash_unicode="%%bash\necho ü€😀", bash_pipefail="%%bash\nset -e\nfalse\necho no",
+    script_bg_kill=["%%bash --bg\nsleep 30", "%killbgscripts"],
+    python2="%%script python2-not-there\n1")
+
 probes = {f"print_{k}": v for k,v in PRINTS.items()} | SHELL | FD
+probes["surrogate"] = probe(S + "print('a\\ud800b')", "1", fresh=True)
+

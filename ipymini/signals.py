@@ -1,0 +1,49 @@
+"""Signals room: none of them is lost.
+
+CPython runs a signal's handler between two bytecodes of the main thread. A signal that comes when this thread is just about to block in C, or that the system gives to
+another thread, would wait there until something else wakes it. So C writes a byte for each, io reads it, and main is nudged: by a signal that means nothing.
+Owns the pipe of those bytes, and SIGURG. Must not know: what a signal means.
+Threads: `install` and `forked` main, `came` io, the nudges a lane of their own.
+Spec: Python's documentation of `signal`, "Execution of Python signal handlers" and `set_wakeup_fd`."""
+
+import os, signal, threading, time
+
+from .lane import Lane
+
+NUDGES = 0.002, 0.01, 0.05, 0.2  # seconds after a signal
+NUDGE = getattr(signal, "SIGURG", None)  # not on Windows, which has no signals to lose either
+
+
+class Signals:
+    "The handlers of this process; `fd` becomes readable when a signal has come, `came()` reads it."
+
+    def __init__(self):
+        self.fd,self.write_fd = os.pipe()
+        for fd in (self.fd, self.write_fd): os.set_blocking(fd, False)
+        self.lane = Lane("nudge", self.nudge)
+
+    def install(self, **handlers):
+        "Install handlers(signum, frame) by the names of their signals."
+        self.main,self.meant = threading.get_ident(), {getattr(signal, name) for name in handlers}
+        for name,handler in handlers.items(): signal.signal(getattr(signal, name), handler)
+        if NUDGE is None: return
+        signal.signal(NUDGE, lambda signum, frame: None)
+        signal.set_wakeup_fd(self.write_fd, warn_on_full_buffer=False)
+
+    def forked(self):
+        "In a forked child signals mean what they mean to any process: Pool.terminate waits for ever for workers that ignore SIGTERM."
+        if NUDGE is None: return
+        signal.set_wakeup_fd(-1)
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+    def came(self):
+        "Read what C has written, and see to it that main looks. On io."
+        if self.meant & set(os.read(self.fd, 4096)): self.lane.put(None)
+
+    def nudge(self, _):
+        last = 0
+        for seconds in NUDGES:
+            time.sleep(seconds - last)
+            signal.pthread_kill(self.main, NUDGE)
+            last = seconds
