@@ -196,7 +196,9 @@ def test_pause_of_what_does_not_run(debug, code):
     main = next(t["id"] for t in debug.ask("threads")["threads"] if t["name"] == "MainThread")
     run = debug.run(code)
     if code: debug.k.sees(run, "on")
-    else: debug.k.wait(run)
+    else:
+        debug.k.wait(run)
+        time.sleep(0.3)  # nothing tells when main is back in its loop
     assert "no code" in debug.refused("pause", threadId=main)
     debug.k.wait(run).ok()
     assert debug.k.execute("a = 1\nb = 2\nb").result == "2"

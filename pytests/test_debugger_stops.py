@@ -240,10 +240,9 @@ def test_interrupt_while_stopped(debug, door):
     for _ in range(3):
         run = debug.run("for i in range(100): work(i)")
         debug.stop("breakpoint")
-        started = time.monotonic()
         debug.k.interrupt(door)
         assert debug.k.wait(run, timeout=5).ename == "KeyboardInterrupt"
-        assert time.monotonic() - started < 1 and "pydevd" not in "".join(run.error["traceback"])
+        assert not [f for f in ("pydevd", "dap.py") if f in "".join(run.error["traceback"])]
         debug.event("continued")
         assert debug.info()["stoppedThreads"] == []
         debug.none("stopped")
