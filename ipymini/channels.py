@@ -33,19 +33,8 @@ class Channels:
         self.outbox,self.stuck = deque(), None
         self.lines = Lines(self.outbox)
         self.state,self.sockets,self.handlers,self.poller = _State(), {}, {}, zmq.Poller()
-        self.write,self.pipe = self._writer(), os.pipe()
+        self.pipe = os.pipe()
         for fd in self.pipe: os.set_blocking(fd, False)
-
-    def _writer(self):
-        "The function `write`: the hottest but one, so its names are local."
-        outbox,state,append = self.outbox, self.state, self.outbox.append
-
-        def write(entry):
-            "Append the outbox entry (scope, stream name, text, ident of the thread); io looks at it when its pace allows. Any thread."
-            append(entry)
-            if state.asleep: self.wake()
-            elif len(outbox) > ROOM: self.wait_room()
-        return write
 
     def bind(self):
         "Bind every socket; ports of 0 are chosen and written into `info`. OSError if an address is taken."
@@ -86,6 +75,12 @@ class Channels:
         if len(self.outbox) > ROOM: self.wait_room()
         self.outbox.append(entry)
         if self.state.asleep or self.state.holding: self.wake()
+
+    def write(self, entry):
+        "Append the outbox entry (scope, stream name, text, ident of the thread); io looks at it when its pace allows. Any thread."
+        if len(self.outbox) > ROOM: self.wait_room()
+        self.outbox.append(entry)
+        if self.state.asleep: self.wake()
 
     def wake(self):
         "Make io look at the outbox and the calls. Any thread, and signal handlers."

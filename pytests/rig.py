@@ -62,6 +62,8 @@ class Rig:
 
     def close(self):
         assert self.ch.state.thread is None or not self.ch.state.thread.is_alive() or self.ch.close(5)
+        if self.ch.state.thread is None:  # never started: its sockets would be closed by the garbage collector, on some thread, which waits for them
+            for s in self.ch.sockets.values(): s.close(0)
         for s in self.clients: s.close(0)
         self.context.term()
 
