@@ -10,7 +10,9 @@ import importlib._bootstrap, logging, os, threading
 HERE = os.path.dirname(os.path.abspath(__file__)) + os.sep
 CELLS,WAITS,ROOTS = set(), set(), set()  # code objects of functions of ours
 PENDING = []                             # the thread (its ident) that is to be interrupted as soon as it leaves our code, if any
-DELICATE = {importlib._bootstrap._get_module_lock.__code__.co_filename, logging.Handler.acquire.__code__.co_filename}  # files whose code takes locks that kernel threads need, too
+LIB = os.path.dirname(os.path.dirname(logging.__file__))
+DELICATE = {importlib._bootstrap._get_module_lock.__code__.co_filename, logging.__file__,  # files whose code takes locks that kernel threads need, too
+    *(os.path.join(LIB, "asyncio", f"{name}.py") for name in ("base_events", "events", "futures", "runners", "tasks"))}  # or would lose a step of a nested loop
 INTERRUPT = "interrupted by the user"    # the message of the CancelledError that an interrupt puts into an awaiting cell
 
 
@@ -40,7 +42,7 @@ def raise_pending():
 
 
 def is_delicate(frame):
-    "Is `frame` in the middle of code that takes a lock of the whole process outside a try, and would leave it locked for ever?"
+    "Is `frame` in the middle of code that an exception would leave in disorder for ever: a lock of the whole process locked, a task of a nested loop forgotten?"
     return frame is not None and frame.f_code.co_filename in DELICATE
 
 
