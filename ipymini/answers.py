@@ -26,12 +26,6 @@ def handle(table, scope):
     except BaseException as e: return failure(msg, e)  # the edge of the room: even KeyboardInterrupt is only an answer
 
 
-async def finish(scope, coro):
-    "The content that `coro` comes to."
-    try: return await coro
-    except BaseException as e: return failure(scope.msg, e)
-
-
 def failure(msg, e):
     "`e` as the content of an error reply to `msg`; what is a bug of ours is logged with its traceback."
     if not isinstance(e, (BadContent, UnknownSubshellError, KeyboardInterrupt)): log.exception("%s failed", msg.type)

@@ -5,7 +5,7 @@ Must not know: sockets, message headers, status, who asks. A user's error is dat
 Threads: the worker's that owns it.
 Spec: messaging, "Messages on the shell (ROUTER/DEALER) channel"."""
 
-import asyncio, logging, os, sys, warnings
+import asyncio, logging, os, sys, threading, warnings
 
 from IPython.core.async_helpers import _asyncio_runner
 from IPython.core.completer import ProvisionalCompleterWarning, rectify_completions
@@ -15,13 +15,12 @@ from . import comms, compat
 from .config import IPKernelApp
 from .requests import error_content
 from .budget import Late, within
+from .flags import flag
 from .scope import Scope, here
 from .shell import ZMQInteractiveShell, fork_shell
 from .frames import INTERRUPT, cell_code
 
 log = logging.getLogger("ipymini.bridge")
-FLAGS = dict(IPYMINI_USE_JEDI=True, IPYMINI_EXPERIMENTAL_COMPLETIONS=True)
-BUDGET = 0.5         # seconds that a completion may take with Jedi; a fifth more without it after that
 abandoned = []       # coroutines that cannot be run to their end; closed, they would show a GeneratorExit
 COLD = 3.0           # seconds that the first one may take, which imports Jedi; no cell waits for it longer than for others
 HISTORY_DELAY = 1.0  # seconds after which inputs reach the history database, many at a time
@@ -34,18 +33,13 @@ def allow_provisional():
     if warnings.filters[:1] != [ours]: warnings.filterwarnings("ignore", category=ProvisionalCompleterWarning)
 
 
-def flag(name):
-    "The environment flag `name`: unset means its default, 0, false, no and off mean no."
-    value = os.environ.get(name, "").strip().lower()
-    return FLAGS[name] if not value else value not in ("0", "false", "no", "off")
-
-
 class Bridge:
     "One shell. `start` first, on the worker's thread."
 
     def __init__(self, worker, kernel=None, app=None, shell=None):
         self.worker,self.kernel,self.app,self.shell,self.saving = worker, kernel, app, shell, False
         self.late = None  # the thread of a completion that has taken too long
+        self.history_lock = threading.Lock()  # SQLite crashes if one thread closes a connection that another uses
 
     def start(self, argv=(), connection_file=""):
         "Make the shell as IPython's configuration says, and run what that wants run at startup."
@@ -139,11 +133,12 @@ class Bridge:
 
     # --- questions
 
-    def complete_within(self, code, cursor_pos, is_moot=lambda: False, budget=BUDGET):
-        "Content of a complete_reply after at most `budget` seconds: without Jedi if that takes longer, without matches if a newer request makes it moot."
+    def complete_within(self, code, cursor_pos, is_moot=lambda: False):
+        """Content of a complete_reply after at most IPYMINI_COMPLETION_TIMEOUT seconds: without Jedi if that takes longer (and then a fifth more), without matches
+        if a newer request makes it moot."""
         nothing = dict(status="ok", matches=[], cursor_start=cursor_pos, cursor_end=cursor_pos, metadata={})
         if is_moot(): return nothing
-        completer = self.shell.Completer
+        completer,budget = self.shell.Completer, flag("IPYMINI_COMPLETION_TIMEOUT")
         use_jedi,first = completer.use_jedi, COLD if "jedi" not in sys.modules else budget
         if not (use_jedi and self.late and self.late.is_alive()):  # Jedi is no good for two threads at once
             try: found = within(first if use_jedi else budget, is_moot, self._complete_if_well, code, cursor_pos)
@@ -205,7 +200,8 @@ class Bridge:
             search=lambda: hm.search(pattern, raw=raw, output=output, n=n, unique=unique))
         if hist_access_type not in kinds: raise ValueError(f"hist_access_type must be one of {', '.join(kinds)}, not {hist_access_type!r}")
         number = {0: hm.session_number}  # IPython calls the current session 0 in ranges
-        return dict(status="ok", history=[(number.get(s, s), line, inp) for s,line,inp in kinds[hist_access_type]()])
+        with self.history_lock: found = list(kinds[hist_access_type]())
+        return dict(status="ok", history=[(number.get(s, s), line, inp) for s,line,inp in found])
 
     @cell_code
     def comm(self, msg):
@@ -222,7 +218,7 @@ class Bridge:
     def end(self):
         "End what a subshell's shell keeps open: its history and the thread that saves it."
         self.stop()
-        self.shell.history_manager.close()
+        with self.history_lock: self.shell.history_manager.close()
 
 
 @cell_code

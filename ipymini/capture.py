@@ -94,9 +94,10 @@ def _writer(name, fds):
         nonlocal last
         if not isinstance(s, str): raise TypeError(f"write() argument must be str, not {type(s)}")
         if not s: return 0
-        now = perf_counter()
-        if now - last > QUIET: fds.drain()
-        last = now
+        if s != "\n":  # the end of a print, right behind its text
+            now = perf_counter()
+            if now - last > QUIET: fds.drain()
+            last = now
         to = started_by() or Scope.latest or Scope.nobody
         to.port.write((to, name, s, get_ident()))
         if PENDING: raise_pending()

@@ -1,11 +1,13 @@
 """Cells room: the file name of a cell, by which tracebacks, linecache, breakpoints and their clients all know it.
 
 Owns the hash, its seed, and the prefix and suffix that the debugger announces.
-Must not know: IPython, debugpy, other rooms.
+Must not know: IPython, debugpy.
 Threads: any; pure.
 Spec: messaging, "Debug request" (hashMethod, hashSeed, tmpFilePrefix, tmpFileSuffix in debugInfo)."""
 
 import os, struct, tempfile
+
+from .flags import flag
 
 HASH_SEED = 0xC70F6907
 SUFFIX = ".py"
@@ -18,7 +20,7 @@ def prefix():
 
 def cell_file(code):
     "File name of the cell `code`; IPYMINI_CELL_NAME overrides it."
-    return os.environ.get("IPYMINI_CELL_NAME") or f"{prefix()}{murmur2(code.encode('utf-8', 'surrogatepass'), HASH_SEED)}{SUFFIX}"
+    return flag("IPYMINI_CELL_NAME") or f"{prefix()}{murmur2(code.encode('utf-8', 'surrogatepass'), HASH_SEED)}{SUFFIX}"
 
 
 def murmur2(data, seed):

@@ -7,7 +7,7 @@ Spec: Debug Adapter Protocol, "Base Protocol"."""
 
 import atexit, contextlib, ctypes, importlib, json, logging, os, queue, socket, sys, threading
 
-from .frames import HERE
+from .frames import HERE, wait_code
 from .lane import hide
 
 log = logging.getLogger("ipymini.dap")
@@ -236,7 +236,9 @@ def load():
         for k in set(os.environ) - before: del os.environ[k]
     processor = sys.modules["_pydevd_bundle.pydevd_process_net_command_json"].PyDevJsonCommandProcessor
     processor.process_net_command_json = answering(processor.process_net_command_json)
-    return sys.modules["pydevd"]
+    pydevd = sys.modules["pydevd"]
+    pydevd.PyDB.do_wait_suspend = as_itself(pydevd.PyDB.do_wait_suspend)
+    return pydevd
 
 
 def answering(original):
@@ -249,6 +251,16 @@ def answering(original):
             told = dict(type="response", request_seq=request["seq"], command=request["command"], success=False, message=f"{e.__class__.__name__}: {e}", body={})
             db.writer.add_command(sys.modules["_pydevd_bundle.pydevd_net_command"].NetCommand(0, 0, told, is_json=True))
     return process
+
+
+def as_itself(original):
+    "As pydevd's `do_wait_suspend`, on the thread that calls it: pydevd may have taken a dummy of the same number for that, and requests, which find the real one, would wait for ever."
+    @wait_code
+    def do_wait_suspend(self, thread, *args, **kwargs):
+        real = threading.current_thread()
+        if real is not thread: real.additional_info,real.stop_reason = thread.additional_info, thread.stop_reason
+        return original(self, real, *args, **kwargs)
+    return do_wait_suspend
 
 
 def is_debugpy(frame):

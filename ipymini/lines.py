@@ -52,16 +52,30 @@ class Lines:
         outbox,held = self.outbox, self.held
         scope,name,_,who = outbox[0]
         if scope is None: return self._make_way(who)
-        if held is None: self.held = held = Held(scope, name, who)
+        if held is None:
+            self.held = held = Held(scope, name, who)
+            if self.begun: held.add(self._begun(outbox[0]))
         elif scope is not held.scope or name != held.name: return self._make_way(who)
-        elif held.size >= JOIN: return False
-        while outbox and held.size < JOIN:
-            entry = outbox[0]
-            if entry[0] is not scope or entry[1] != name: break
-            if entry[3] != held.who: self._set_aside(entry[3])
-            if self.begun: held.add(self._begun(entry))
-            held.add(self._piece(outbox.popleft()))
+        if held.who != who: self._turn(outbox[0])
+        if held.size >= JOIN: return False
+        self._take_in(scope, name, who)
         return True
+
+    def _take_in(self, scope, name, who):
+        "The text at the head, as far as it is of this stream and thread. A third of what a print costs, so it calls as little as it can."
+        parts,size,pop = self.held.parts, self.held.size, self.outbox.popleft
+        try:
+            while size < JOIN:
+                entry = pop()
+                of,stream,text,writer = entry
+                if of is not scope or writer != who or stream != name:
+                    self.outbox.appendleft(entry)
+                    break
+                if len(text) > PIECE: text = self._piece(entry)
+                parts.append(text)
+                size += len(text)
+        except IndexError: return  # the outbox is empty
+        finally: self.held.size = size
 
     def due(self):
         "Seconds until what waits may leave if nothing comes behind it."
@@ -88,6 +102,11 @@ class Lines:
         if len(text) <= PIECE: return text
         self.outbox.extendleft((scope, name, text[i:i+PIECE], who) for i in reversed(range(PIECE, len(text), PIECE)))
         return text[:PIECE]
+
+    def _turn(self, entry):
+        "Another thread writes on: `entry` is its text, and what was set aside of its line goes before that."
+        self._set_aside(entry[3])
+        if self.begun: self.held.add(self._begun(entry))
 
     def _set_aside(self, who):
         "Keep the line that the held text's last thread has begun until its end comes, if what comes next is another thread's, `who`."

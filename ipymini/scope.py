@@ -1,14 +1,15 @@
 """Scope room: for whom is what happens now? One request's bracket, and the one ContextVar that says which request that is.
 
 Owns `current`, the busy/idle bracket of every request, and the fallback for threads that no cell started.
-Must not know: sockets, IPython, other rooms; it is handed a `Port`.
+Must not know: sockets, IPython; it is handed a `Port`.
 Threads: any; a Scope is entered and left on one thread, but may be used from all that the request started.
 Spec: messaging, "Kernel status" and "The parent header"."""
 
-import os
 from collections import namedtuple
 from contextvars import ContextVar
 from threading import get_ident
+
+from .flags import flag
 
 current = ContextVar("ipymini_scope", default=None)
 Port = namedtuple("Port", "send write ask drain catch_up session", defaults=(lambda: None, lambda: True, ""))
@@ -69,7 +70,7 @@ def _if_open():
     return scope if scope is None or scope.open else None
 
 
-started_by = _if_open if os.environ.get("IPYMINI_LATE_OUTPUT") == "latest" else current.get  # the Scope in whose name this is done, if any
+started_by = _if_open if flag("IPYMINI_LATE_OUTPUT") == "latest" else current.get  # the Scope in whose name this is done, if any
 
 
 def here():

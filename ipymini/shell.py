@@ -51,12 +51,18 @@ class Hooks:
 
     @wait_code
     def emit(self, msg_type, content):
-        msg = dict(header=dict(msg_type=msg_type), msg_type=msg_type, parent_header=out().msg.header if out().msg else {}, metadata={}, content=content)
-        for hook in self.__dict__.get("_hooks", ()):
-            msg = hook(msg)
-            if msg is None: return
-        out().emit(msg_type, msg["content"])
+        scope = out()
+        if hooks := self.__dict__.get("_hooks"): content = self._hooked(hooks, msg_type, content, scope)
+        if content is not None: scope.emit(msg_type, content)
         if PENDING: raise_pending()
+
+    def _hooked(self, hooks, msg_type, content, scope):
+        "The content that `hooks` make of `content`; None if one of them keeps it."
+        msg = dict(header=dict(msg_type=msg_type), msg_type=msg_type, parent_header=scope.msg.header if scope.msg else {}, metadata={}, content=content)
+        for hook in hooks:
+            msg = hook(msg)
+            if msg is None: return None
+        return msg["content"]
 
 
 class ZMQShellDisplayHook(Hooks, DisplayHook):

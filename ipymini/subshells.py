@@ -8,7 +8,9 @@ Spec: messaging, "Messages on the shell (ROUTER/DEALER) channel"; JEP 91."""
 import asyncio, logging, os, sys, threading, time
 from datetime import datetime, timezone
 
-from .answers import UnknownSubshellError, failure, finish, handle, reply
+from .answers import UnknownSubshellError, failure, handle, reply
+from .flags import flag
+from .frames import INTERRUPT
 from .scope import Scope, here
 from .worker import Worker
 
@@ -94,7 +96,7 @@ class Subshell:
     def stop_queued(self, scope, content):
         "The executes that had been received when the one of `scope` failed; those of the next IPYMINI_STOP_ON_ERROR_TIMEOUT seconds follow them."
         if scope.msg.type != "execute_request" or content["status"] != "error" or scope.is_unlocked or scope.content.get("stop_on_error") is False: return []
-        self.abort_until = time.monotonic() + seconds("IPYMINI_STOP_ON_ERROR_TIMEOUT")
+        self.abort_until = time.monotonic() + flag("IPYMINI_STOP_ON_ERROR_TIMEOUT")
         self.port.catch_up()
         return self.worker.take(lambda m: m.type == "execute_request")
 
@@ -130,6 +132,12 @@ class Subshell:
     def comm(self, scope, **ids): self.bridge.comm(scope.msg)
 
 
+async def finish(scope, coro):
+    "The content that `coro` comes to."
+    try: return await coro
+    except BaseException as e: return failure(scope.msg, KeyboardInterrupt() if e.args == (INTERRUPT,) else e)  # what is cancelled at the end of a subshell
+
+
 def unlock():
     "Let later cells run while the one that calls this awaits."
     scope = here()
@@ -144,14 +152,6 @@ def detour():
     scope = here()
     if scope is None or scope.sub is None or not scope.open: raise RuntimeError("subshell() is for a running cell")
     return scope.sub.life.detour(scope)
-
-
-def seconds(name):
-    "The number in the environment variable `name`; 0 if there is none."
-    value = os.environ.get(name) or 0
-    try: return float(value)
-    except ValueError: log.warning("%s must be a number of seconds, not %r", name, value)
-    return 0.0
 
 
 def is_comm(msg): return msg.type in ("comm_open", "comm_msg", "comm_close")

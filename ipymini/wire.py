@@ -5,16 +5,19 @@ Must not know: zmq, IPython, other rooms.
 Threads: any; a `Codec` may pack in several threads at once, but only one thread unpacks.
 Spec: messaging, "Wire protocol", "General message format" and "Connection files"."""
 
-import base64, hashlib, hmac, itertools, json, math, numbers, os
+import base64, hashlib, hmac, itertools, json, math, numbers, os, time
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
-from datetime import date, datetime, timezone
+from datetime import date, datetime
+from functools import lru_cache
 
 DELIM = b"<IDS|MSG>"
 VERSION = "5.5"
 HUGE = 10**4000
 REPLAY_MEMORY = 2**16  # signatures remembered against replays
 PORTS = ("shell", "iopub", "stdin", "control", "hb")
+process = [os.getpid()]  # its id
+if hasattr(os, "register_at_fork"): os.register_at_fork(after_in_child=lambda: process.__setitem__(0, os.getpid()))
 
 
 class BadMsg(ValueError):
@@ -95,7 +98,15 @@ def _safe_repr(obj):
     except Exception as e: return f"<{type(obj).__name__} whose repr raised {type(e).__name__}>"
 
 
-_encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"), default=_default).encode
+def _encoder():
+    "A function of an object: its JSON. The json module's own would make its encoder anew for each, which takes longer than using it."
+    from json import encoder
+    if encoder.c_make_encoder is None: return json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"), default=_default).encode
+    encode = encoder.c_make_encoder(None, _default, encoder.encode_basestring, None, ":", ",", False, False, False)
+    return lambda obj: "".join(encode(obj, 0))
+
+
+_encode = _encoder()
 
 
 def dumps(obj):
@@ -104,6 +115,10 @@ def dumps(obj):
     except Exception: text = _encode(jsonable(obj))  # foreign objects may raise anything
     try: return text.encode()
     except UnicodeEncodeError: return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace").encode()  # pairs join
+
+
+@lru_cache(100)
+def _quoted(text): return dumps(text).decode()
 
 
 def _object(frame, name):
@@ -128,23 +143,30 @@ class Codec:
         kind,_,digest = (signature_scheme or "").partition("-")
         if kind != "hmac" or digest not in hashlib.algorithms_available: raise ValueError(f"unknown signature_scheme {signature_scheme!r}")
         key = key.encode() if isinstance(key, str) else key
-        self.base = hmac.new(key, digestmod=digest) if key else None
+        base = hmac.new(key, digestmod=digest) if key else None
+        self.base = getattr(base, "_hmac", base)  # the object in C, which is copied in half the time
         self.session = session or os.urandom(16).hex()
-        self.counter,self.seen,self.order = itertools.count(1), set(), deque()
+        self.counter,self.seen,self.order,self.second = itertools.count(1), set(), deque(), (0, "")
         self.tail = f'","username":{json.dumps(username or _username())},"session":{json.dumps(self.session)},"version":"{VERSION}"}}'
 
     def sign(self, frames):
         "Hex signature of `frames` as bytes; empty if the key is."
         if self.base is None: return b""
         h = self.base.copy()
-        for f in frames: h.update(f)
+        h.update(b"".join(frames))
         return h.hexdigest().encode()
 
     def header(self, msg_type):
         "(msg_id, header as JSON bytes) of a new message; the process is part of the id, so that forks never meet."
-        msg_id = f"{self.session}_{os.getpid()}_{next(self.counter)}"
-        now = datetime.now(timezone.utc).isoformat().replace("+00:00", "Z")
-        return msg_id, f'{{"msg_id":"{msg_id}","msg_type":{json.dumps(msg_type)},"date":"{now}{self.tail}'.encode()
+        msg_id = f"{self.session}_{process[0]}_{next(self.counter)}"
+        return msg_id, f'{{"msg_id":"{msg_id}","msg_type":{_quoted(msg_type)},"date":"{self.now()}{self.tail}'.encode()
+
+    def now(self):
+        "The time as ISO 8601, UTC; what is the same for a second is made once."
+        t = time.time()
+        second,text = self.second
+        if second != int(t): self.second = second,text = int(t), time.strftime("%Y-%m-%dT%H:%M:%S.", time.gmtime(t))
+        return f"{text}{int((t - second)*1e6):06d}Z"
 
     def pack(self, msg_type, content, parent=b"{}", metadata=None, buffers=None, idents=()):
         "(msg_id, frames) of a new message; `parent` is the parent's header as it came in (bytes). TypeError if a buffer is not bytes-like."

@@ -78,10 +78,12 @@ class Worker:
         self.loop.close()
 
     async def _end(self, within=0.3):
-        "Let what was being served be answered: completions on their lane, unlocked cells, which are cancelled."
+        "Let what was being served be answered: completions on their lane, for a while, and unlocked cells, which are cancelled."
         self._cancel(False)
         rest = [t for t in self.now.servers if t is not self.server and not t.done()]
-        if rest: await asyncio.wait(rest, timeout=within)
+        late = (await asyncio.wait(rest, timeout=within))[1] if rest else ()
+        for t in late: t.cancel(INTERRUPT)
+        if late: await asyncio.wait(late, timeout=within)
 
     def _serve_from_now(self):
         self.server = self.loop.create_task(self._serve(), context=self.context)

@@ -3,7 +3,7 @@ import functools, os, sys, threading, types
 
 import pytest
 
-from ipymini.dap import Adapter, Decoder, encode
+from ipymini.dap import Adapter, Decoder, as_itself, encode
 
 MESSAGES = [dict(seq=1, type="request", command="é\U0001f600"), dict(body={}), dict(seq=2, body=dict(text="\r\n\r\nContent-Length: 3\r\n\r\n" * 3))]
 
@@ -62,3 +62,12 @@ def test_place(monkeypatch, place, names):
     adapter = Adapter(print)
     adapter.db, adapter.pydevd = object(), types.SimpleNamespace(PyDB=PyDB)
     assert adapter.place(stack(*names)) == place
+
+
+def test_thread_that_pydevd_takes_for_another():
+    "It waits as itself, with what pydevd has noted of the dummy."
+    dummy, waited = types.SimpleNamespace(additional_info=["noted"], stop_reason=111), []
+    t = threading.Thread(target=lambda: as_itself(lambda db, thread, *args: waited.append((thread, args)))("db", dummy, "frame", "line", None))
+    t.start()
+    t.join(10)
+    assert waited == [(t, ("frame", "line", None))] and t.additional_info is dummy.additional_info and t.stop_reason == 111

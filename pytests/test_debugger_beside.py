@@ -1,6 +1,7 @@
 """What a debugger leaves alone: other requests, other processes, other code's speed.
 Spec: messaging, "Debug request", "Kernel shutdown"."""
-import os, psutil, pytest, signal, time
+import json, os, psutil, pytest, signal, time
+from pathlib import Path
 from debugging import Debug, debugging, where
 from harness import wait_until
 
@@ -37,6 +38,25 @@ def test_no_second_process_and_no_port(start):
         resumed(d, run)
 
 
+@pytest.mark.parametrize("frozen", ["on", "off"])
+def test_no_warning_about_frozen_modules(start, kernel, frozen):
+    "Nor a breakpoint that is missed, whichever way Python was started."
+    spec = kernel.km.kernel_spec.to_dict()
+    spec["argv"] = [spec["argv"][0], f"-Xfrozen_modules={frozen}", *spec["argv"][1:]]
+    folder = Path(os.environ["JUPYTER_DATA_DIR"]) / "kernels" / f"frozen_{frozen}"
+    folder.mkdir(parents=True)
+    (folder / "kernel.json").write_text(json.dumps(spec))
+    k = start(folder.name)
+    assert k.execute("import sys; sys._xoptions['frozen_modules']").result == repr(frozen)
+    with debugging(k) as d:
+        k.execute(WORK).ok()
+        d.points(WORK, 2)
+        run = d.run("work(1)")
+        d.stop("breakpoint")
+        assert resumed(d, run).stderr == ""
+    assert "rozen" not in k.log_text() and not [e for e in d.events if "rozen" in e["body"].get("output", "")]
+
+
 def test_nothing_before_the_first_attach(start):
     "What a client asks without a session leaves code untraced, and threads as they are."
     k = start()
@@ -59,34 +79,35 @@ def test_how_code_is_watched(kernel):
 
 # --- other requests, while debugpy is busy
 
-def evaluating(debug, seconds):
-    "A stopped cell, and a request that evaluates for so many seconds in it."
+def evaluating(debug, end):
+    "A stopped cell, and a request that evaluates in it until the file `end` is there."
     run = debug.run("work(1)")
     _, frames = debug.stop("breakpoint")
-    code = f"[print('on', flush=True), __import__('time').sleep({seconds})]"
+    code = f"print('on', flush=True) or [None for i in iter(lambda: __import__('os').path.exists({str(end)!r}) or __import__('time').sleep(0.01), True)]"
     asked = debug.send("evaluate", dict(expression=code, frameId=frames[0]["id"], context="repl"))
     debug.k.sees(run, "on")
     return run, asked
 
 
-def test_queries_while_an_evaluation_runs(debug):
-    run, asked = evaluating(debug, 2)
-    assert "work" in debug.k.request("complete_request", dict(code="wor", cursor_pos=3), timeout=5).ok().content["matches"]
-    assert debug.k.request("inspect_request", dict(code="work", cursor_pos=4), timeout=5).ok().content["found"]
-    debug.k.request("kernel_info_request", channel="control", timeout=5).ok()
+def test_queries_while_an_evaluation_runs(debug, tmp_path):
+    run, asked = evaluating(debug, tmp_path / "end")
+    assert "work" in debug.k.request("complete_request", dict(code="wor", cursor_pos=3)).ok().content["matches"]
+    assert debug.k.request("inspect_request", dict(code="work", cursor_pos=4)).ok().content["found"]
+    debug.k.request("kernel_info_request", channel="control").ok()
     assert not asked.is_done
+    (tmp_path / "end").touch()
     debug.response(asked)
     resumed(debug, run)
 
 
 @pytest.mark.parametrize("door", ["request", "signal"])
-def test_shutdown_while_an_evaluation_runs(start, door):
+def test_shutdown_while_an_evaluation_runs(start, door, tmp_path):
     k = start()
     d = Debug(k).attach()
     k.execute(WORK).ok()
     d.points(WORK, 2)
     k.execute("1/0")  # what IPython imports for a first traceback is not to be measured
-    evaluating(d, 30)
+    evaluating(d, tmp_path / "never")
     started = time.monotonic()
     if door == "request": k.shutdown()
     else: os.kill(k.pid, signal.SIGTERM)
@@ -169,13 +190,15 @@ def test_capabilities_are_true(debug):
     assert {c for s,c in requests.items() if body.get(s)} == {c for c in requests.values() if served(c)}
 
 
-@pytest.mark.parametrize("code", ["", "import asyncio; print('on'); await asyncio.sleep(0.5)"], ids=["idle", "awaiting"])
+@pytest.mark.parametrize("code", ["", "import asyncio, threading; threading.Timer(0.3, print, ['on']).start(); await asyncio.sleep(1)"], ids=["idle", "awaiting"])
 def test_pause_of_what_does_not_run(debug, code):
     "An idle kernel and a cell that awaits run nothing that could be paused; the event loop is not the user's, and the next cell must not stop."
     main = next(t["id"] for t in debug.ask("threads")["threads"] if t["name"] == "MainThread")
     run = debug.run(code)
     if code: debug.k.sees(run, "on")
-    else: debug.k.wait(run)
+    else:
+        debug.k.wait(run)
+        time.sleep(0.3)  # nothing tells when main is back in its loop
     assert "no code" in debug.refused("pause", threadId=main)
     debug.k.wait(run).ok()
     assert debug.k.execute("a = 1\nb = 2\nb").result == "2"

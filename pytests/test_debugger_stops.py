@@ -82,7 +82,7 @@ def test_task(debug):
     debug.k.execute("import asyncio\nasync def later():\n    await asyncio.sleep(0.05)\n    return work(6)").ok()
     run = debug.run("t = asyncio.create_task(later())")
     thread, frames = debug.stop("breakpoint")
-    assert where(frames)[:2] == [("work", 2), ("later", 4)]
+    assert where(frames) == [("work", 2), ("later", 4)]
     debug.run_on(thread)
     debug.k.wait(run)
     assert debug.k.execute("await t", wait=False) and debug.k.execute("t.result()").result == "7"
@@ -240,10 +240,9 @@ def test_interrupt_while_stopped(debug, door):
     for _ in range(3):
         run = debug.run("for i in range(100): work(i)")
         debug.stop("breakpoint")
-        started = time.monotonic()
         debug.k.interrupt(door)
         assert debug.k.wait(run, timeout=5).ename == "KeyboardInterrupt"
-        assert time.monotonic() - started < 1 and "pydevd" not in "".join(run.error["traceback"])
+        assert not [f for f in ("pydevd", "dap.py") if f in "".join(run.error["traceback"])]
         debug.event("continued")
         assert debug.info()["stoppedThreads"] == []
         debug.none("stopped")
@@ -271,19 +270,6 @@ def test_interrupt_of_an_evaluation(debug):
     assert not debug.response(asked, timeout=5)["success"]
     assert debug.k.wait(run, timeout=5).ename == "KeyboardInterrupt"
     assert debug.k.execute("1 + 1").result == "2"
-
-
-def test_control_while_an_evaluation_runs(debug):
-    "Whatever debugpy does, the other control requests are answered."
-    run = debug.run("work(1)")
-    _, frames = debug.stop("breakpoint")
-    asked = debug.send("evaluate", dict(expression="__import__('time').sleep(1)", frameId=frames[0]["id"], context="repl"))
-    debug.k.pump(lambda: asked.kinds == ["busy"], what="busy")
-    started = time.monotonic()
-    debug.k.request("kernel_info_request", channel="control", timeout=5).ok()
-    assert time.monotonic() - started < 0.5 and not asked.is_done
-    debug.response(asked)
-    resumed(debug, run)
 
 
 def test_interrupt_of_a_traced_loop(debug):

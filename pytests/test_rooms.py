@@ -20,7 +20,8 @@ capture comms dap compat magics eventloops kernelspec
 info stdin budget loops detours lines signals variables
 lane
 answers cells frames
-requests scope wire"""
+requests scope wire
+flags"""
 level = {room: n for n,rooms in enumerate(plan.split("\n")) for room in rooms.split()}
 
 # neighbours on one level that may import each other, in this direction

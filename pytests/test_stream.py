@@ -36,7 +36,7 @@ def test_stream_writes(out):
     s = Stream("stdout", 1, Fds())
     assert (s.write("é\n"), s.write(""), s.buffer.write(b"ab"), s.buffer.write(memoryview(b"abcd").cast("H"))) == (2, 0, 2, 4)
     for bad in (b"x", None, 3):
-        with pytest.raises(TypeError, match=f"must be str, not {type(bad).__name__}"): s.write(bad)
+        with pytest.raises(TypeError, match=f"must be str, not {type(bad)}"): s.write(bad)
     with pytest.raises(TypeError): s.buffer.write("x")
     s.writelines(["1", "2"])
     print("p", 3, file=s, flush=True)

@@ -323,3 +323,15 @@ def test_tour():
 def test_check_kernel():
     done = python_tool("check_kernel.py", kernel_name)
     assert done.returncode == 0 and done.stdout.startswith(f"{kernel_name}: ") and done.stdout.endswith(": works\n"), done.stdout + done.stderr
+
+
+# the bench
+
+@pytest.mark.parametrize("tool,args,lines", [
+    ("bench.py", ["--quick", "--kernel", "floor", "--rows", "round_trip,start"], ["| start, ms |", "| round_trip, ms |"]),
+    ("bench_growth.py", ["--small", "--growths", "output,clients"], ["| 100 |", "| 3 |"])])
+def test_bench(tool, args, lines):
+    "A quick run: a figure for each row and kernel, no failure."
+    done = subprocess.run([sys.executable, root/"tools"/tool, "--kernel", kernel_name, *args], capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0 and "FAILED" not in done.stdout, done.stdout + done.stderr
+    for l in lines: assert any(o.startswith(l) and not o.endswith("- |") for o in done.stdout.splitlines()), done.stdout

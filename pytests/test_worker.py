@@ -1,5 +1,6 @@
 "One worker with its real loop: order, tasks, contexts, stop. Its messages are functions."
 import asyncio, contextvars, threading
+from types import SimpleNamespace
 
 import pytest
 
@@ -239,3 +240,18 @@ def test_serve_that_raises_ends_run(worker, e):
     worker.put(bug)
     worker.put(lambda: pytest.fail("went on"))
     with pytest.raises(e, match="bug"): worker.run_guarded()
+
+
+def test_end_while_something_is_served_elsewhere(worker):
+    "A lane that takes longer than the worker waits for it at its end: who awaits it is told, and may still answer."
+    gate,got = threading.Event(), []
+    lane = SimpleNamespace(put=lambda work: threading.Thread(target=lambda: gate.wait(WAIT) and work()).start())
+
+    async def complete():
+        try: await worker.elsewhere(lane, None, lambda: got.append("served"))
+        except asyncio.CancelledError: got.append("cancelled")
+
+    def after(): worker.stop()  # it waits no longer than a moment for what is before it
+    try: worker.serve_all(complete, after)
+    finally: gate.set()
+    assert got == ["cancelled"]

@@ -7,7 +7,7 @@ A figure of `inf` reads "never". Every request waits for reply and idle, as a cl
 processes (also with this client, when both run from one environment) count in part.
 Must not know: sockets and processes (`bench_client` does), any kernel's own ways. Threads: one."""
 
-import argparse, json, os, platform, signal, sys, tempfile, time
+import argparse, json, os, platform, signal, subprocess, sys, tempfile, time
 from collections import defaultdict
 from dataclasses import dataclass
 from math import inf, isinf
@@ -17,6 +17,7 @@ from typing import Callable
 
 from bench_client import Exchange, Failed, Kernel, Spec, TimedOut, cell, clock
 
+FLOOR = {"start", "first_cell", "round_trip", "cells_ahead", "cpu_bound", "memory", "shutdown", "wakeups", "idle_cpu"}  # what the floor kernel can do
 BASELINE = "python3"  # what ratios are to, when it takes part
 NEVER = 2  # seconds until an interrupt or a control request counts as never answered
 MB = 1_000_000
@@ -189,6 +190,49 @@ def interrupt_sleep(k, n): return interrupts(k, n, "time.sleep(60)")
 def interrupt_await(k, n): return interrupts(k, n, "await asyncio.sleep(60)")
 
 
+# beside a cell
+
+def create_subshell(k): return k.checked(k.request("create_subshell_request", channel="control")).reply.content["subshell_id"]
+
+def subshell(k, n):
+    warm(k)
+    sub = create_subshell(k)
+    for _ in range(20): k.run("1", subshell_id=sub)
+    mid = k.send("shell", "execute_request", cell("import threading\ngo = threading.Event()\nprint('asleep', flush=True)\ngo.wait()"))
+    k.wait_stream(mid, "asleep")
+    out = k.out.pop(mid)
+    xs = [k.execute("1", subshell_id=sub) for _ in range(n)]
+    k.out[mid] = out
+    k.send("shell", "execute_request", cell("go.set()"), subshell_id=sub)
+    k.wait_idle(mid)
+    for x in xs: expect(result(k.checked(x)), ["1"], "results")
+    return [ms(x.t1 - x.t0) for x in xs]
+
+def cpu_bound(k, n):
+    warm(k)
+    k.run(BURN)
+    code = "import time\n" + BURN[:BURN.rindex("\n")].strip() + "\nprint(min(burn() for _ in range(15)))"
+    samples = []
+    for _ in range(n):
+        here = float(result(k.run("min(burn() for _ in range(15))"))[0])
+        bare = float(subprocess.run([k.spec.command("")[0], "-c", code], capture_output=True, text=True, check=True).stdout)
+        samples.append(here / bare)
+    return samples
+
+def tqdm_steps(k, n):
+    warm(k)
+    k.run("import time, tqdm\ndef steps(over):\n    t = time.thread_time()\n    for i in over: sum(range(1000))\n    return time.thread_time() - t")
+    x = k.run(f"steps(tqdm.tqdm(range({n}))) / steps(range({n}))")
+    return [(float(result(x)[0]) - 1) * 100]
+
+def wakeups(k, n):
+    warm(k)
+    time.sleep(1.5)
+    before = k.switches()
+    time.sleep(n)
+    return [(k.switches() - before) / n]
+
+
 # debugger
 
 CLIENT = dict(clientID="bench", adapterID="python", pathFormat="path", linesStartAt1=True, columnsStartAt1=True, supportsVariableType=True, locale="en")
@@ -300,6 +344,9 @@ ROWS = [  # chkstyle: ignore-node (a table: a row a line)
     Row("interrupt_loop",  interrupt_loop,  "ms",              10,       3, "interrupt of `while True: pass`"),
     Row("interrupt_sleep", interrupt_sleep, "ms",              10,       3, "interrupt of `time.sleep`"),
     Row("interrupt_await", interrupt_await, "ms",              10,       3, "interrupt of `await asyncio.sleep`"),
+    Row("subshell",        subshell,        "ms",             300,     100, "execute `1` on a subshell while main sleeps", p99=True),
+    Row("cpu_bound",       cpu_bound,       "x",                3,       1, "CPU seconds of a computing cell, to those of bare Python"),
+    Row("tqdm",            tqdm_steps,      "%",          100_000,  20_000, "what tqdm adds to steps of some 10 microseconds"),
     Row("debug_attach",    debug_attach,    "ms",               1,       1, "debugger: initialize and attach"),
     Row("debug_stop",      debug_stop,      "ms",              10,       5, "debugger: breakpoint to `stopped`, from the execute_request on"),
     Row("debug_cpu_before", debug_cpu_before, "x",              2,       1, "CPU-bound cell after debugInfo and inspectVariables, to one before"),
@@ -307,6 +354,7 @@ ROWS = [  # chkstyle: ignore-node (a table: a row a line)
     Row("debug_cpu_after", debug_cpu_after, "x",                2,       1, "CPU-bound cell after disconnect, to one before the session"),
     Row("memory",          memory,          "MiB",              1,       1, "PSS after the first cell"),
     Row("shutdown",        shutdown,        "ms",               1,       1, "shutdown_request to exit"),
+    Row("wakeups",         wakeups,         "/s",               2,       2, "context switches of an idle kernel"),
     Row("idle_cpu",        idle_cpu,        "s",                2,       2, "CPU seconds over 2 idle seconds")]
 
 
@@ -382,7 +430,7 @@ def run(rows, specs, args, folder):
     for i in range(args.rounds):
         for row in rows:
             for spec in specs[::-1 if i % 2 else 1]:
-                if (row.name, spec.name) in res.failed: continue
+                if (row.name, spec.name) in res.failed or (spec.name == "floor" and row.name not in FLOOR): continue
                 progress(f"round {i+1}/{args.rounds}: {row.name}, {spec.name}")
                 try: res.add(row, spec, measure(row, spec, args, folder))
                 except Exception as e: res.failed[row.name, spec.name] = reason(e)  # whatever a kernel sends, the other rows go on

@@ -40,8 +40,9 @@ class Spec:
 
     @classmethod
     def find(cls, name):
-        "The installed kernelspec `name`; KeyError if there is none. A `name` of the form NAME=FOLDER is read from FOLDER."
+        "The installed kernelspec `name`; KeyError if there is none. NAME=FOLDER is read from FOLDER; `floor` is the kernel beside this file."
         if "=" in name: return cls.read(*name.split("=", 1))
+        if name == "floor": return cls(name, Path(__file__).parent, [sys.executable, str(Path(__file__).with_name("floor_kernel.py")), "-f", "{connection_file}"])
         from jupyter_client.kernelspec import KernelSpecManager, NoSuchKernel
         try: return cls.read(name, KernelSpecManager().get_kernel_spec(name).resource_dir)
         except NoSuchKernel as e: raise KeyError(name) from e
@@ -78,6 +79,20 @@ class Msg:
     def __repr__(self): return f"{self.type} {self.signed[3][:80]!r}"
 
 
+class Subscriber:
+    "One more client's iopub."
+    def __init__(self, sock): self.sock = sock
+
+    def drain_until(self, mid, timeout=60):
+        end = clock()+timeout
+        while True:
+            try: m = Msg(self.sock.recv_multipart())
+            except zmq.Again:
+                if clock() > end: raise TimedOut(f"no idle of {mid} for another client") from None
+            else:
+                if m.is_idle and m.parent_id == mid: return
+
+
 class Kernel:
     """A running kernel and the client to it, for use in a `with`. `t0` is the moment just before it was spawned.
     A method that waits raises `TimedOut` at its deadline (seconds from now), `Failed` when the process has died."""
@@ -90,7 +105,7 @@ class Kernel:
     def __enter__(self):
         with contextlib.ExitStack() as stack:
             tmp = Path(stack.enter_context(tempfile.TemporaryDirectory(dir=self.folder, prefix="k")))
-            conn = self._write_connection(tmp)
+            conn = self.conn = self._write_connection(tmp)
             self.socks = dict(shell=zmq.DEALER, control=zmq.DEALER, iopub=zmq.SUB)
             context = stack.enter_context(zmq.Context())
             for o,kind in self.socks.items(): self.socks[o] = stack.enter_context(context.socket(kind))
@@ -137,19 +152,19 @@ class Kernel:
 
     # sending
 
-    def pack(self, msg_type, content):
+    def pack(self, msg_type, content, **more):
         "A request's msg_id and its frames, signed."
         self.count += 1
         mid = f"{self.session}_{self.count}"
-        header = dict(msg_id=mid, msg_type=msg_type, session=self.session, username="bench", date=utc_now(), version="5.4")
+        header = dict(msg_id=mid, msg_type=msg_type, session=self.session, username="bench", date=utc_now(), version="5.4") | more
         signed = [json.dumps(o).encode() for o in (header, {}, {}, content)]
         return mid, [DELIM, self._sign(signed), *signed]
 
     def _sign(self, signed): return hmac.digest(self.key, b"".join(signed), "sha256").hex().encode()
 
-    def send(self, channel, msg_type, content=None, buffers=()):
+    def send(self, channel, msg_type, content=None, buffers=(), **header):
         "Send a request and return its msg_id."
-        mid, frames = self.pack(msg_type, content or {})
+        mid, frames = self.pack(msg_type, content or {}, **header)
         self.socks[channel].send_multipart([*frames, *buffers], copy=not buffers)
         return mid
 
@@ -199,18 +214,18 @@ class Kernel:
         end = clock()+timeout
         while text not in "".join(m.content["text"] for m in self.out[mid] if m.type == "stream"): self._pump(end)
 
-    def request(self, msg_type, content=None, timeout=60, channel="shell"):
-        "Send, and wait for both reply and idle: an `Exchange`, not checked yet."
+    def request(self, msg_type, content=None, timeout=60, channel="shell", **header):
+        "Send, and wait for both reply and idle: an `Exchange`, not checked yet. `header` is added to the message's."
         t0 = clock()
-        mid = self.send(channel, msg_type, content)
+        mid = self.send(channel, msg_type, content, **header)
         out,reply = self.wait_idle(mid, timeout), self.wait_reply(mid, timeout, channel)
         return Exchange(mid, msg_type, out, reply, t0, clock())
 
-    def execute(self, code, timeout=60): return self.request("execute_request", cell(code), timeout)
+    def execute(self, code, timeout=60, **header): return self.request("execute_request", cell(code), timeout, **header)
 
-    def run(self, code, timeout=60):
+    def run(self, code, timeout=60, **header):
         "Execute `code`, which must succeed, checked."
-        return self.checked(self.execute(code, timeout))
+        return self.checked(self.execute(code, timeout, **header))
 
     def checked(self, x, status="ok"):
         "The exchange itself, or `Failed`: signatures, busy and execute_input first, idle last, the reply's type and status."
@@ -240,6 +255,16 @@ class Kernel:
             if out[0].is_idle: continue  # the subscription began between busy and idle: see one whole bracket
             return self.checked(Exchange(mid, "kernel_info_request", out, reply, self.t0, clock()))
         raise TimedOut("no idle on iopub")
+
+    @contextlib.contextmanager
+    def subscriber(self):
+        "One more client of iopub, subscribed: a socket with `drain_until(mid)`, which reads until the idle of request `mid`."
+        with zmq.Context() as context, context.socket(zmq.SUB) as sock:
+            monitor = sock.get_monitor_socket(zmq.EVENT_HANDSHAKE_SUCCEEDED)
+            self._connect(sock, self.conn, "iopub")
+            if not monitor.poll(10_000): raise TimedOut("iopub takes no further connection")
+            sock.disable_monitor()
+            yield Subscriber(sock)
 
     # the process
 
@@ -272,6 +297,11 @@ class Kernel:
     def cpu(self):
         "CPU seconds used so far, of all threads that live."
         return sum(int(Path(o).read_text().split()[0]) for p in self.pids() for o in glob(f"/proc/{p}/task/*/schedstat")) / 1e9
+
+    def switches(self):
+        "Context switches so far, of all threads that live."
+        texts = [Path(o).read_text() for p in self.pids() for o in glob(f"/proc/{p}/task/*/status")]
+        return sum(int(n) for t in texts for n in re.findall(r"ctxt_switches:\s+(\d+)", t))
 
     def log_tail(self): return self.log_file.read_text(errors="replace")[-300:].strip()
 
