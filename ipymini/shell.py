@@ -121,7 +121,7 @@ class ZMQInteractiveShell(InteractiveShell):
     display_pub_class = Type(ZMQDisplayPublisher)
     kernel = Any(help="What libraries know as the kernel: see compat.py.")
     keepkernel_on_exit,exit_now = None, False
-    subshell_id,is_storing = None, False
+    subshell_id,is_storing,turns = None, False, None
     autoindent = CBool(False)  # an editor's business
 
     def push(self, variables, interactive=True):
@@ -176,9 +176,11 @@ class ZMQInteractiveShell(InteractiveShell):
         self.payload_manager.write_payload(dict(source="set_next_input", text=text, replace=replace))
 
     def enable_gui(self, gui=None):
-        "Only kernels with a GUI loop need more; plots in the page need none."
-        if gui not in (None, "inline", "asyncio"): raise NotImplementedError(f"no event loop for {gui!r} yet; plots in the page: %matplotlib inline")
-        self.active_eventloop = gui
+        "Let the windows of the toolkit `gui` live between cells and while one awaits; plots in the page need nothing."
+        from . import eventloops
+        turns = None if gui in eventloops.IN_PAGE else eventloops.Turns(gui)
+        if self.turns: self.turns.end()
+        self.turns,self.active_eventloop = turns, gui
 
     def get_parent(self):
         "The message that is being served, as a dict."

@@ -27,6 +27,7 @@ RULES = [(re.compile(p), r) for p,r in [  # chkstyle: ignore-node (a table, a ru
     (rf"{SPAN} ?(±|\+/-|\+-) ?{SPAN}", r"<span> \1 <span>"),
     (rf"(?<=best of \d: ){SPAN}", "<span>"),
     (r"(?<![\d,])[\d,]+ loops? each", "<loops> each"),
+    (r"(?m)^((?:  User   |  System |Wall time):) +[\d.]+ s(?:, +[\d.]+ s)?\.$", r"\1 <span>"),
     (r"(function calls?.*? in )[\d.]+ seconds", r"\1<span>"),
     (r"(?m)^( +[\d/]+ ) +\d+\.\d{3} +\d+\.\d{3} +\d+\.\d{3} +\d+\.\d{3} ", r"\1 <spans> ")]]
 HEX = "[0-9a-f]"

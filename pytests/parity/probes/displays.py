@@ -62,7 +62,7 @@ CALLS = {k: shown(v) for k,v in dict(nothing="display()", none="display(None)", 
         "display({'application/json': {'d': datetime.datetime(2020, 1, 1, tzinfo=datetime.timezone.utc)}}, raw=True)"),
     not_json=("display({'application/json': {'a': float('nan')}}, raw=True)\n" "display({'application/json': {'a': object}}, raw=True)"),
     tuple_json="display({'application/json': (1, 2)}, raw=True)", int_keys="display({'application/json': {1: 2}}, raw=True)",
-    surrogate="display('\\ud800')", capture=("with __import__('IPython').utils.capture.capture_output() as c:\n    print('a')\n    display('b')\n"
+    surrogate="display('\\ud800')", raw_surrogate="display({'text/plain': 'a\\ud800b'}, raw=True)", capture=("with __import__('IPython').utils.capture.capture_output() as c:\n    print('a')\n    display('b')\n"
         "c.show()\nprint(len(c.outputs))")).items()}
 
 

@@ -108,8 +108,7 @@ INTERRUPTS = dict(interrupt_sleep=cell(interrupt + "time.sleep(30)", seen="ready
     interrupt_finally=cell(interrupt + "try: time.sleep(30)\nfinally: print('cleaned')", seen="ready"),
     interrupt_next=[cell(interrupt + "time.sleep(30)", seen="ready"), "'fine'"],
     interrupt_queued=[cell(interrupt + "time.sleep(30)", seen="ready", wait=False), cell("'aborted'", wait=False), cell("'aborted too'", wait=False)],
-    interrupt_function=cell(interrupt + "def f(n): time.sleep(n)\nf(30)", seen="ready"), interrupt_input=cell("input('? ')", answers=[INTERRUPT]),
-    interrupt_await=probe(cell("import asyncio\nprint('ready')\nawait asyncio.sleep(2)", seen="ready")))
+    interrupt_function=cell(interrupt + "def f(n): time.sleep(n)\nf(30)", seen="ready"), interrupt_input=cell("input('? ')", answers=[INTERRUPT]))
 
 probes = {f"syntax_{k}": v for k,v in SYNTAX.items()} | RAISED | RENDER | INTERRUPTS
 probes["str_raises"] = ["class E(Exception):\n    def __str__(self): raise ValueError('no str')", "raise E"]

@@ -1,5 +1,5 @@
 "Text: print and all that writes, from Python, from C, from other processes."
-from steps import cell, probe
+from steps import cell
 
 S = "import sys, os\n"
 PY = "import subprocess, sys\n"
@@ -134,5 +134,4 @@ SHELL |= dict(system_cell="%%system\necho a\necho b", bang_expand_error="!echo {
     python2="%%script python2-not-there\n1")
 
 probes = {f"print_{k}": v for k,v in PRINTS.items()} | SHELL | FD
-probes["surrogate"] = probe(S + "print('a\\ud800b')", "1", fresh=True)
 
