@@ -19,7 +19,7 @@ from .stdin import Stdin
 from .subshells import QUERIES, Subshell, is_comm
 
 log = logging.getLogger("ipymini.kernel")
-EXIT_WITHIN = 0.7  # seconds from shutdown_request to the end of the process, whatever the user's code does
+EXIT_WITHIN = 0.9  # seconds from shutdown_request to the end of the process, whatever the user's code does
 TWICE = 2.0        # seconds within which a second interrupt of the same request means everything
 SUBSHELLS = {"create_subshell_request", "delete_subshell_request", "list_subshell_request"}
 
@@ -54,7 +54,7 @@ class Kernel:
 
     def run(self, argv=(), connection_file=""):
         "Start IPython with the arguments `argv`, serve until shutdown, and end what was opened. Main thread."
-        self.signals.install(SIGINT=self.on_sigint, SIGTERM=lambda signum, frame: self.channels.call(lambda: self.stop(False)))
+        self.signals.install(self.on_nudge, SIGINT=self.on_sigint, SIGTERM=lambda signum, frame: self.channels.call(lambda: self.stop(False)))
         self.main.worker.run(lambda: self.start(argv, connection_file))
         for s in list(self.subs.values()): s.join(0.1)
         if self.main.bridge: self.main.bridge.stop()
@@ -105,14 +105,19 @@ class Kernel:
         if hasattr(signal, "pthread_kill"): signal.pthread_kill(self.main.worker.thread.ident, signal.SIGINT)
         else: signal.raise_signal(signal.SIGINT)
 
-    def on_sigint(self, signum, frame):
+    def on_nudge(self, signum, frame):
+        "Interrupt once more the request for which that is due; main was woken for it, or to see a signal that has come."
+        now = self.main.worker.now
+        if now.number and now.repeated == now.number != now.hit: self.on_sigint(signum, frame, now.number)
+
+    def on_sigint(self, signum, frame, meant=0):
         worker,debugger = self.main.worker, self.capture.debugger
         place = debugger and debugger.place(frame)
         if place == "wait": debugger.free(self.channels.call)
         elif place: self.channels.call(lambda number=worker.now.number: self.signal_again(number))
         elif debugger and debugger.stopped: self.channels.call(debugger.resume)
         if place == "busy": return
-        if not worker.now.repeated: self.channels.call(lambda number=worker.now.number: self.spread(number))
+        if not meant: self.channels.call(lambda number=worker.now.number: self.spread(number))
         worker.on_signal(frame, self.interrupt_again, lambda number: self.channels.call(lambda: self.lanes["interrupts"].put(number)))
 
     def interrupt_again(self, number):
@@ -128,9 +133,9 @@ class Kernel:
         self.signal_for(number)
 
     def signal_for(self, number):
-        "As `signal_main`, if it still serves request `number` then."
+        "Interrupt main again if it still serves request `number` then; a signal of its own, or it could be taken for a new interrupt, of the next cell."
         self.main.worker.now.repeated = number
-        self.signal_main()
+        self.signals.wake_main()
 
     def spread(self, number):
         "What an interrupt means to others than main: if that is idle the subshell that began last is meant; the second one for the same request means all. On io."
@@ -166,8 +171,7 @@ class Kernel:
         while True:
             time.sleep(0.1)  # nobody tells that a signal is lost
             if now.number != number or now.hit == number: return
-            now.repeated = number
-            self.signal_main()
+            self.signal_for(number)
 
     # --- requests in: on io
 

@@ -22,12 +22,12 @@ class Signals:
         for fd in (self.fd, self.write_fd): os.set_blocking(fd, False)
         self.lane = Lane("nudge", self.nudge)
 
-    def install(self, **handlers):
-        "Install handlers(signum, frame) by the names of their signals."
+    def install(self, on_nudge, **handlers):
+        "Install handlers(signum, frame) by the names of their signals; `on_nudge` is called when main is woken, for whatever reason."
         self.main,self.meant = threading.get_ident(), {getattr(signal, name) for name in handlers}
         for name,handler in handlers.items(): signal.signal(getattr(signal, name), handler)
         if NUDGE is None: return
-        signal.signal(NUDGE, lambda signum, frame: None)
+        signal.signal(NUDGE, on_nudge)
         signal.set_wakeup_fd(self.write_fd, warn_on_full_buffer=False)
 
     def forked(self):
@@ -45,5 +45,9 @@ class Signals:
         last = 0
         for seconds in NUDGES:
             time.sleep(seconds - last)
-            signal.pthread_kill(self.main, NUDGE)
+            self.wake_main()
             last = seconds
+
+    def wake_main(self):
+        "Let main look whether anything is due. Any thread."
+        if NUDGE is not None: signal.pthread_kill(self.main, NUDGE)

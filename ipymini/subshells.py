@@ -74,11 +74,11 @@ class Subshell:
             if asyncio.iscoroutine(content): content = await finish(scope, content)
             if self.life.forked: end_child()
             self.port.drain()
-            stopped = self.stop_queued(scope, content)  # before the reply: a client that has seen it may send what is not to be aborted
+            self.life.cell_ended(scope)  # before the reply, as are the aborts: a client that has seen it may send what goes the usual way
+            stopped = self.stop_queued(scope, content)
             reply("shell", scope, content)
         self.comms.discard(msg.id)
         for m in stopped: self.refuse(m, dict(status="aborted"))
-        self.life.cell_ended(scope)
         if self.life.asked is not None: self.life.end_soon()
 
     def serve_query(self, msg):

@@ -140,6 +140,7 @@ class Worker:
     def attentive(self):
         "Inside, on the main thread: what comes and need not wait for the cell is served at once, between two of its bytecodes, by means of a signal."
         def on_signal(signum, frame):
+            if callable(before): before(signum, frame)
             if whose(frame) in ("user", "task"): self.serve_meanwhile()
             elif any(map(self.meanwhile, list(self.inbox))): self.soon(self._rung)
         before = signal.signal(signal.SIGURG, on_signal)
@@ -207,16 +208,17 @@ class Worker:
         """The interrupt itself, on this worker's thread. KeyboardInterrupt in user code; `again(number)` is called if our own code has to finish
         first, `later(number)` if the loop may have its turn soon enough to cancel the cell."""
         now = self.now
-        meant,now.repeated = now.repeated, 0
         PENDING.clear()
-        if self.server is None or self.server.done() or meant not in (0, now.number): return  # starting, ending, or repeated when the request is over
+        if self.server is None or self.server.done(): return  # starting or ending
         who = whose(frame)
         if is_delicate(frame) and (place := (frame.f_code, frame.f_lasti)) != now.place: now.place,who = place, "kernel"  # once only: there it may wait for somebody, too
         if who == "kernel" and now.number:
-            PENDING[:] = [self.thread.ident]
+            PENDING[:],now.hit = (self.thread.ident, now), 0
             return again(now.number)
         if who != "user" and (self.task is not None or not now.number): self.cancel_soon()
-        if who == "task" and self.task is not None and not meant: return later(now.number)  # maybe another cell's task, which does not block for long
+        if who == "task" and self.task is not None and now.repeated != now.number:
+            now.hit = 0
+            return later(now.number)  # maybe another cell's task, which does not block for long
         now.hit = now.number
         if who in ("user", "task"): raise KeyboardInterrupt
 

@@ -24,6 +24,13 @@ def wait_until(pred, timeout=TIMEOUT, what="", step=0.01):
     return res
 
 
+def slack():
+    "How much longer things take now than on an idle machine: wall to CPU time of a moment's work. Bounds of time in tests are multiplied by it."
+    wall, cpu = time.perf_counter(), time.thread_time()
+    while time.thread_time() - cpu < 0.02: pass
+    return max(1.0, (time.perf_counter() - wall) / 0.02)
+
+
 def same(got, want):
     "Assert that two long texts are equal, telling no more than where they differ."
     if got == want: return

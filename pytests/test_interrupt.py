@@ -2,6 +2,8 @@
 Spec: messaging (interrupt_request). An interrupted cell answers with KeyboardInterrupt at once, and the next one runs as if nothing had been."""
 import os, pytest, signal, time
 
+from harness import slack
+
 DOORS = ["signal", "message"]
 BUSY = dict(
     loop       = "print('started')\nwhile True: pass",
@@ -27,7 +29,7 @@ def test_interrupt(kernel, what, door):
     kernel.wait(run, 5)
     took = time.monotonic() - sent
     if what != "system": assert (run.status, run.content["ename"], run.ename) == ("error", "KeyboardInterrupt", "KeyboardInterrupt")
-    assert took < 1, f"{took:.2f} s"
+    assert took < slack(), f"{took:.2f} s"
     assert kernel.execute("print('next')\n1 + 1").ok().stdout == "next\n"
 
 
@@ -101,7 +103,7 @@ def test_control_answers_while_busy(kernel):
     kernel.sees(run, "started\n", 5)
     start = time.monotonic()
     kernel.request("kernel_info_request", channel="control", timeout=5).ok()
-    assert time.monotonic() - start < 1
+    assert time.monotonic() - start < slack()
     kernel.interrupt("message")
     kernel.wait(run, 5)
 
@@ -142,7 +144,7 @@ lock.acquire()"""
 def test_signal_that_wakes_nobody(kernel):
     "As one that comes when main is just about to block: its handler runs all the same."
     sent = time.monotonic()
-    assert kernel.execute(LOST.format("SIGINT")).ename == "KeyboardInterrupt" and time.monotonic() - sent < 1
+    assert kernel.execute(LOST.format("SIGINT")).ename == "KeyboardInterrupt" and time.monotonic() - sent < slack()
     assert kernel.execute("1 + 1").ok().result == "2"
 
 
