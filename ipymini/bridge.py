@@ -22,7 +22,7 @@ from .frames import INTERRUPT, cell_code
 
 log = logging.getLogger("ipymini.bridge")
 abandoned = []       # coroutines that cannot be run to their end; closed, they would show a GeneratorExit
-COLD = 3.0           # seconds that the first one may take, which imports Jedi; no cell waits for it longer than for others
+COLD = 0.8           # seconds that the first completion may take, which imports Jedi: JupyterLab waits for a second; Jedi is ready for the next one then
 HISTORY_DELAY = 1.0  # seconds after which inputs reach the history database, many at a time
 
 
@@ -139,7 +139,7 @@ class Bridge:
         nothing = dict(status="ok", matches=[], cursor_start=cursor_pos, cursor_end=cursor_pos, metadata={})
         if is_moot(): return nothing
         completer,budget = self.shell.Completer, flag("IPYMINI_COMPLETION_TIMEOUT")
-        use_jedi,first = completer.use_jedi, COLD if "jedi" not in sys.modules else budget
+        use_jedi,first = completer.use_jedi, max(COLD, budget) if "jedi" not in sys.modules else budget
         if not (use_jedi and self.late and self.late.is_alive()):  # Jedi is no good for two threads at once
             try: found = within(first if use_jedi else budget, is_moot, self._complete_if_well, code, cursor_pos)
             except Late as e:

@@ -10,7 +10,8 @@ from nbformat.v4 import new_code_cell, new_notebook
 from playwright.sync_api import Error, expect
 
 repo = Path(__file__).resolve().parents[2]
-settings = {"apputils-extension/notification": dict(fetchNews="false", checkForUpdates=False), "docmanager-extension/plugin": dict(autosave=False)}
+settings = {"apputils-extension/notification": dict(fetchNews="false", checkForUpdates=False), "docmanager-extension/plugin": dict(autosave=False),
+    "completer-extension/manager": dict(providerTimeout=20_000)}  # Lab shows no completion that takes more than a second, as the first may on a busy machine
 chromium_flags = """--headless --no-sandbox --disable-gpu --disable-dev-shm-usage --no-first-run --no-default-browser-check --disable-sync
     --disable-background-networking --disable-component-update --disable-default-apps --disable-extensions""".split()
 
