@@ -114,11 +114,15 @@ class Kernel:
         worker,debugger = self.main.worker, self.capture.debugger
         place = debugger and debugger.place(frame)
         if place == "wait": debugger.free(self.channels.call)
-        elif place: self.channels.call(lambda number=worker.now.number: self.signal_again(number))
-        elif debugger and debugger.stopped: self.channels.call(debugger.resume)
-        if place == "busy": return
-        if not meant: self.channels.call(lambda number=worker.now.number: self.spread(number))
-        worker.on_signal(frame, self.interrupt_again, lambda number: self.channels.call(lambda: self.lanes["interrupts"].put(number)))
+        elif not place and debugger and debugger.stopped: self.channels.call(debugger.resume)
+        try:
+            if place == "busy": return
+            if not meant: self.channels.call(lambda number=worker.now.number: self.spread(number))
+            worker.on_signal(frame, self.interrupt_again, lambda number: self.channels.call(lambda: self.lanes["interrupts"].put(number)))
+        finally:
+            if place and place != "wait":  # what it hit was the debugger's, not the cell
+                worker.now.hit = 0
+                self.channels.call(lambda number=worker.now.number: self.signal_again(number))
 
     def interrupt_again(self, number):
         "Interrupt main's request `number` once more, when kernel code has had a moment to finish. From the signal handler."

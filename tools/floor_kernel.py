@@ -19,7 +19,7 @@ class Floor:
         threading.Thread(target=zmq.proxy, args=(self.socks["hb"],) * 2, daemon=True).start()
 
     def bind(self, channel, kind):
-        s = self.ctx.socket(kind)
+        s = (zmq.Context() if channel == "hb" else self.ctx).socket(kind)
         s.sndhwm = 0
         sep = ":" if self.info["transport"] == "tcp" else "-"
         s.bind(f"{self.info['transport']}://{self.info['ip']}{sep}{self.info[f'{channel}_port']}")
@@ -58,8 +58,8 @@ class Floor:
     def shutdown(self, restart): return dict(status="ok", restart=restart)
 
     def end(self):
-        for s in self.socks.values(): s.linger = 500
-        for c in ("shell", "control", "iopub"): self.socks[c].close()
+        for c in ("shell", "control", "stdin", "iopub"): self.socks[c].close(500)
+        self.ctx.term()  # when all has left
         os._exit(0)
 
     def execute(self, code, **flags):

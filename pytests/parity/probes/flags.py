@@ -64,7 +64,7 @@ probes = dict(payload_comm=[OFFERS, comm_open("offers", "o1"), comm_msg("o1"), "
     comm_info=raw("comm_info_request"), connect=raw("connect_request"), interrupt_idle=probe(raw("interrupt_request", channel="control"), "1"),
     shutdown=probe(raw("shutdown_request", channel="control", restart=False), fresh=True),
     shutdown_restart=probe(raw("shutdown_request", channel="control", restart=True), fresh=True),
-    shutdown_shell=probe(raw("shutdown_request", restart=False), fresh=True), list_subshell=raw("list_subshell_request", channel="control"))
+    list_subshell=raw("list_subshell_request", channel="control"))
 all_but(COUNT, probes, "no_store", "no_store_error", "no_store_twice", "no_store_empty", "no_store_tb", "no_store_display", "run_cell_store",
     "expression_only", "execution_count")
 all_but(("started",), probes, "stop_syntax")
