@@ -139,7 +139,7 @@ class Kernel:
     def signal_for(self, number):
         "Interrupt main again if it still serves request `number` then; a signal of its own, or it could be taken for a new interrupt, of the next cell."
         self.main.worker.now.repeated = number
-        self.signals.wake_main()
+        self.signals.wake_main(surely=True)
 
     def spread(self, number):
         "What an interrupt means to others than main: if that is idle the subshell that began last is meant; the second one for the same request means all. On io."

@@ -48,6 +48,8 @@ class Signals:
             self.wake_main()
             last = seconds
 
-    def wake_main(self):
-        "Let main look whether anything is due. Any thread."
-        if NUDGE is not None: signal.pthread_kill(self.main, NUDGE)
+    def wake_main(self, surely=False):
+        "Let main look whether anything is due; `surely`: some more times, as this signal may be lost, too. Any thread."
+        if NUDGE is None: return
+        signal.pthread_kill(self.main, NUDGE)
+        if surely and self.lane.queue.empty(): self.lane.put(None)

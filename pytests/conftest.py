@@ -18,7 +18,7 @@ def isolate(tmp):
     for k, d in dirs.items():
         (tmp / d).mkdir(mode=0o700)
         os.environ[k] = str(tmp / d)
-    warm = "import jedi\nfor c in ('gnu_', 'pri', '[].app', 'import o'): jedi.Interpreter(c, [dict(gnu_function=lambda a: a, gnu_value=1)]).complete(1, len(c))"
+    warm = "import jedi, os\nfor c in ('gnu_', 'pri', '[].app', 'import o', 'os.path.is', 'os.path.exp'): jedi.Interpreter(c, [dict(gnu_function=lambda a: a, gnu_value=1, os=os)]).complete(1, len(c))"
     subprocess.run([sys.executable, "-c", warm], check=True)  # Jedi's cache on disk: a kernel that a test kills while it writes there would break it for all
     os.environ["JUPYTER_PATH"] = str(tmp / "share")
     os.environ["IPYMINI_COMPLETION_TIMEOUT"] = "5"  # a busy machine is no reason to complete without Jedi; what the time-out does has tests of its own
