@@ -11,7 +11,7 @@ from .answers import UnknownSubshellError, failure, handle, reply
 from .capture import Capture
 from .detours import MAGIC, Detours
 from .frames import PENDING
-from .lane import Lane, Overtaking
+from .lane import ENOUGH, Lane, Overtaking
 from .life import Life, leave, parent_fd, signal_children, watch_by_hand
 from .scope import Port, Scope
 from .signals import Signals
@@ -197,7 +197,9 @@ class Kernel:
             sub = self.detours.take(msg) or sub
         sub.put(msg)
         if msg.type in QUERIES and (sub.worker.now.number or len(sub.worker.inbox) > 1):
-            self.lanes["overtaking"].watch(sub.worker, msg, lambda m: self.lanes["query"].put(lambda: sub.serve_query(m)))
+            end = time.monotonic() + ENOUGH
+            may = lambda: sub.worker.is_slow or time.monotonic() > end
+            self.lanes["overtaking"].watch(sub.worker, msg, lambda m: self.lanes["query"].put(lambda: sub.serve_query(m)), may)
 
     def route_comm(self, sub, msg):
         "Comms are main's, whatever subshell they came through: plots and widgets break on other threads. Only if main is blocked, the subshell's."

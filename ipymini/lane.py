@@ -9,6 +9,7 @@ import functools, logging, os, queue, threading, time
 
 log = logging.getLogger("ipymini.lane")
 PATIENCE = 0.05  # seconds that a query waits behind a cell before somebody else answers it
+ENOUGH = 1.0     # seconds that it waits behind any number of short ones
 
 
 class Lane:

@@ -57,6 +57,9 @@ class Worker:
     @property
     def is_blocked(self): return bool(self.now.number) and self.task is None  # by a cell that does not await
 
+    @property
+    def is_slow(self): return bool(self.now.number) and time.monotonic() - self.now.since > PATIENCE
+
     # --- the worker's thread
 
     @root_code

@@ -2,7 +2,8 @@
 `kernel` is one kernel a module; `start` starts kernels that the test may end or kill. IPYMINI_TEST_KERNEL names another kernel to test."""
 import atexit, json, os, shutil, subprocess, sys, tempfile
 from pathlib import Path
-import pytest
+import pytest, zmq
+from jupyter_client.channels import AsyncZMQSocketChannel
 
 REPO = Path(__file__).resolve().parent.parent
 
@@ -30,6 +31,19 @@ atexit.register(shutil.rmtree, TMP, ignore_errors=True)
 isolate(TMP)
 
 from harness import Kernel, raw_client  # noqa: E402 (the surroundings come first)
+
+
+send = AsyncZMQSocketChannel.send
+
+
+def send_and_look(channel, msg):
+    """Look for messages after sending one, as zmq demands: jupyter_client does not, and may miss the one that has come (its pull request 1059).
+    nbclient then waits out its time, on any kernel, after a cell whose output a widget captured."""
+    send(channel, msg)
+    channel.socket.get(zmq.EVENTS)
+
+
+AsyncZMQSocketChannel.send = send_and_look
 
 
 @pytest.fixture(scope="module")

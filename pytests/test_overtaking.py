@@ -83,6 +83,23 @@ def test_order_is_kept_when_idle(kernel):
     assert [r.msg_id for r in replied] == [r.msg_id for r in runs]
 
 
+def test_order_is_kept_behind_short_cells(kernel):
+    "What counts is how long the running cell has run, not how many there are before the query..."
+    cells = [kernel.execute(f"import time\ntime.sleep(0.01)\nshort_{n} = 1", wait=False) for n in range(20)]
+    run = kernel.request("inspect_request", dict(code="short_19", cursor_pos=4, detail_level=0))
+    for c in cells: kernel.wait(c).ok()
+    assert run.ok().content["found"]
+
+
+def test_short_cells_without_end(kernel):
+    "... unless they are so many that nobody would wait for them."
+    cells = [kernel.execute(f"import time\ntime.sleep(0.03)\nmany_{n} = 1", wait=False) for n in range(80)]
+    run = kernel.request("is_complete_request", QUERIES["is_complete"])
+    assert not cells[-1].is_done and cells[10].is_done
+    for c in cells: kernel.wait(c).ok()
+    assert run.content["status"] == "incomplete"
+
+
 def test_completion_sees_the_cell_before(kernel):
     "As above for completions, which are made on another thread."
     for n in range(10):
