@@ -5,7 +5,7 @@ Must not know: Jupyter messages, IPython, what a command means.
 Threads: `request`, `open` and `close` on the debug lane; events on a reader of its own; `sync`, `stop_here` and `place` on threads that run cells; `resume` any.
 Spec: Debug Adapter Protocol, "Base Protocol"."""
 
-import atexit, contextlib, ctypes, importlib, json, logging, os, queue, socket, sys, threading
+import atexit, contextlib, importlib, json, logging, os, queue, socket, sys, threading
 
 from .frames import HERE, wait_code
 from .lane import hide
@@ -62,7 +62,7 @@ class Adapter:
     def __init__(self, on_event):
         self.on_event,self.pydevd,self.db,self.socket = on_event, None, None, None
         self.seq,self.waiting,self.sending = 0, {}, threading.Lock()
-        self.session,self.thread = 0, threading.local()  # the number of the last session; `ended`: of the last one that a thread has left
+        self.session = 0  # the number of the last one
         self.codes = {}  # the code objects that sys.monitoring was told to watch, by id
 
     @property
@@ -149,12 +149,13 @@ class Adapter:
         ours.close()
 
     def _untrace(self):
-        "Give all threads their full speed back; on Python 3.11 others than the main one follow in their next cell (`sync`)."
+        "Give all threads their full speed back; on Python 3.11 with their next call, as only the thread itself can end its tracing there."
         if self.is_monitoring: return self._unwatch()
-        self.pydevd.pydevd_tracing.restore_sys_set_trace_func()
-        if hasattr(threading, "settrace_all_threads"): return threading.settrace_all_threads(None)
+        tracing = self.pydevd.pydevd_tracing
+        tracing.restore_sys_set_trace_func()
         threading.settrace(None)
-        ctypes.pythonapi.Py_AddPendingCall(UNTRACE, None)
+        if hasattr(threading, "settrace_all_threads"): threading.settrace_all_threads(None)
+        elif len(sys._current_frames()) > 1: tracing.set_trace_to_threads(untrace, create_dummy_thread=False)
 
     def _unwatch(self):
         "Code that had a breakpoint or was stepped through would stay at half its speed."
@@ -172,12 +173,9 @@ class Adapter:
 
     def sync(self):
         "Trace the calling thread if there is a session, and leave it alone if there is none. An exception out of pydevd, as an interrupt is, ends tracing."
-        if self.db is not None:
-            bury()
-            return self.db.enable_tracing()
-        if self.pydevd is None or self.is_monitoring or self.thread.__dict__.get("ended") == self.session: return
-        sys.settrace(None)
-        self.thread.ended = self.session
+        if self.db is None: return
+        bury()
+        self.db.enable_tracing()
 
     def stop_here(self, frame):
         "Stop the calling thread at `frame`, as at a breakpoint."
@@ -218,11 +216,7 @@ class Adapter:
         if self.db is not None: self.pydevd.PyDevdAPI().request_resume_thread("*")
 
 
-@ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_void_p)
-def UNTRACE(_):  # chkstyle: ignore (a constant of ctypes, which must live on)
-    "Untrace the main thread: on 3.11 that can be done from there only, and pending calls run there."
-    sys.settrace(None)
-    return 0
+def untrace(frame, event, arg): sys.settrace(None)
 
 
 def load():

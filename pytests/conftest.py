@@ -30,6 +30,7 @@ TMP = Path(tempfile.mkdtemp(prefix="ipymini-tests-"))
 atexit.register(shutil.rmtree, TMP, ignore_errors=True)
 isolate(TMP)
 
+from debugging import debugging  # noqa: E402
 from harness import Kernel, raw_client  # noqa: E402 (the surroundings come first)
 
 
@@ -67,6 +68,12 @@ def kernel(shared):
         k.close()
         shared[0] = Kernel()
         raise
+
+
+@pytest.fixture
+def debug(kernel):
+    "A debug session on the module's kernel."
+    with debugging(kernel) as d: yield d
 
 
 @pytest.fixture

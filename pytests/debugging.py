@@ -10,6 +10,9 @@ LAB = dict(clientID="jupyterlab", clientName="JupyterLab", adapterID="ipymini", 
     supportsVariableType=True, supportsVariablePaging=True, supportsRunInTerminalRequest=True, locale="en")
 
 
+WORK = "def work(n):\n    m = n + 1\n    return m\n"
+
+
 class Debug:
     "Requests and events of one kernel. `attach` first, for what needs a session."
     def __init__(self, k):
@@ -98,6 +101,11 @@ class Debug:
 
     def frames(self, thread): return self.ask("stackTrace", threadId=thread)["stackFrames"]
 
+    def work(self):
+        "Define `work(n)`, which stops in its first line."
+        self.k.execute(WORK).ok()
+        self.points(WORK, 2)
+
     def step(self, command, thread):
         "Step, and wait until the thread has stopped again: its frames."
         self.ask(command, threadId=thread)
@@ -112,6 +120,11 @@ class Debug:
         return None if run.is_done else self.stop("step")[1]
 
     def run_on(self, thread): self.ask("continue", threadId=thread)
+
+    def resume(self, run):
+        "Let all that is stopped run, and the cell end: its Run."
+        for t in self.info()["stoppedThreads"]: self.run_on(t)
+        return self.k.wait(run)
 
     def locals(self, frame):
         "The variables of a frame by name."

@@ -8,11 +8,6 @@ LOOP = "total = 0\nfor i in range(10):\n    total += i\n"
 
 
 @pytest.fixture
-def debug(kernel):
-    with debugging(kernel) as d: yield d
-
-
-@pytest.fixture
 def square(debug):
     "A session in which `square` is defined and stops in its first line."
     debug.k.execute(SQUARE).ok()
@@ -168,14 +163,12 @@ def test_conditions_hits_and_logs(debug):
     thread, frames = debug.stop()
     assert debug.value("i", frames[0]) == "7"
     assert debug.info()["breakpoints"] == [dict(source=debug.path(LOOP), breakpoints=[dict(line=3, condition="i == 7")])]
-    debug.run_on(thread)
-    debug.k.wait(run).ok()
+    debug.resume(run).ok()
     debug.points(LOOP, dict(line=3, hitCondition="4"))
     run = debug.run(LOOP)
     thread, frames = debug.stop()
     assert debug.value("i", frames[0]) == "3"
-    debug.run_on(thread)
-    debug.k.wait(run).ok()
+    debug.resume(run).ok()
     debug.points(LOOP, dict(line=3, logMessage="i is {i}"))
     assert debug.k.execute(LOOP + "").ok() and debug.k.execute("total").result == "45"
     def logged(): return "".join(e["body"]["output"] for e in debug.events if e["event"] == "output")
@@ -191,8 +184,7 @@ def test_breakpoint_moves_to_a_line_with_code(debug):
     run = debug.run(code)
     thread, frames = debug.stop()
     assert frames[0]["line"] in (1, 4) and debug.info()["breakpoints"][0]["breakpoints"][0]["line"] in (set_to, frames[0]["line"])
-    debug.run_on(thread)
-    debug.k.wait(run).ok()
+    debug.resume(run).ok()
 
 
 def test_empty_lines_at_the_top(debug):
@@ -202,8 +194,7 @@ def test_empty_lines_at_the_top(debug):
     run = debug.run(code)
     thread, frames = debug.stop()
     assert where(frames) == [("<module>", 5)]
-    debug.run_on(thread)
-    debug.k.wait(run).ok()
+    debug.resume(run).ok()
     assert debug.k.execute("\n\n%%capture out\nprint(1)").ok() and debug.k.execute("out.stdout").result == "'1\\n'"
 
 
@@ -214,8 +205,7 @@ def test_function_breakpoint(debug):
     thread, frames = debug.stop("function breakpoint")
     assert frames[0]["name"] == "triple"
     debug.ask("setFunctionBreakpoints", breakpoints=[])
-    debug.run_on(thread)
-    assert debug.k.wait(run).result == "6"
+    assert debug.resume(run).result == "6"
 
 
 def test_exception_breakpoints(debug):
@@ -225,8 +215,7 @@ def test_exception_breakpoints(debug):
     info = debug.ask("exceptionInfo", threadId=thread)
     assert "ZeroDivisionError" in info["exceptionId"] and info["description"] == "division by zero"
     debug.ask("setExceptionBreakpoints", filters=[])
-    debug.run_on(thread)
-    assert debug.k.wait(run).ok().result == "'fine'"
+    assert debug.resume(run).ok().result == "'fine'"
     assert debug.k.execute("try: 1 / 0\nexcept ZeroDivisionError: pass").ok()
     assert debug.refused("exceptionInfo", threadId=thread)
 
@@ -237,8 +226,7 @@ def test_uncaught_exception_in_a_cell(debug):
     thread, frames = debug.stop("exception")
     assert frames[0]["name"] in ("bad", "<module>")
     debug.ask("setExceptionBreakpoints", filters=[])
-    debug.run_on(thread)
-    assert debug.k.wait(run).ename == "KeyError"
+    assert debug.resume(run).ename == "KeyError"
 
 
 def test_uncaught_exception_in_a_thread(debug):
@@ -247,8 +235,7 @@ def test_uncaught_exception_in_a_thread(debug):
     run = debug.run(code)
     thread, frames = debug.stop("exception")
     assert where(frames)[0] == ("bad", 3) and "KeyError" in debug.ask("exceptionInfo", threadId=thread)["exceptionId"]
-    debug.run_on(thread)
-    assert debug.k.wait(run).ok().result == "'fine'"
+    assert debug.resume(run).ok().result == "'fine'"
     debug.ask("setExceptionBreakpoints", filters=[])
     debug.none("stopped")
 
@@ -277,8 +264,7 @@ def test_steps(debug):
     assert where(debug.step("next", thread)) == [("square", 3), ("<module>", 2)]
     assert where(debug.step("stepOut", thread)) == [("<module>", 2)]
     assert where(debug.step("next", thread)) == [("<module>", 3)]
-    debug.run_on(thread)
-    debug.k.wait(run).ok()
+    debug.resume(run).ok()
     assert debug.info()["stoppedThreads"] == [] and debug.k.execute("c").result == "20"
 
 
@@ -288,8 +274,7 @@ def test_stack_pages(square):
     assert [f["name"] for f in frames] == ["square", *["outer"] * 5, "<module>"]
     page = square.ask("stackTrace", threadId=thread, startFrame=1, levels=2)
     assert [f["name"] for f in page["stackFrames"]] == ["outer", "outer"] and page["totalFrames"] == 7
-    square.run_on(thread)
-    square.k.wait(run).ok()
+    square.resume(run).ok()
 
 
 def test_variables_of_a_frame(square):
@@ -307,8 +292,7 @@ def test_variables_of_a_frame(square):
     assert [v["value"] for v in page] == ["10", "11"]
     shown = square.globals(frames[0])
     assert "number" in shown and "words" in shown and not {"In", "Out", "get_ipython", "exit", "_i", "_oh"} & set(shown)
-    square.run_on(thread)
-    square.k.wait(run).ok()
+    square.resume(run).ok()
 
 
 def test_names_of_a_cell_are_the_users(debug):
@@ -321,8 +305,7 @@ def test_names_of_a_cell_are_the_users(debug):
         assert "In2" in found and not {"In", "Out", "exit", "quit", "get_ipython", "open", "_i", "_oh", "_dh"} & set(found)
         inside = {g: {v["name"] for v in debug.ask("variables", variablesReference=found[g]["variablesReference"])["variables"]} for g in found if g.endswith(" variables")}
         assert "mine" in inside["function variables"] and not {"get_ipython", "open"} & inside["function variables"]
-    debug.run_on(thread)
-    debug.k.wait(run).ok()
+    debug.resume(run).ok()
     debug.k.execute("del mine, _kept, In2, in_cell").ok()
 
 
@@ -336,8 +319,7 @@ def test_change_and_evaluate(square):
     scope = square.ask("scopes", frameId=frames[0]["id"])["scopes"][0]["variablesReference"]
     assert square.ask("setVariable", variablesReference=scope, name="x", value="7")["value"] == "7"
     assert [t["label"] for t in square.ask("completions", frameId=frames[0]["id"], text="squ", column=4)["targets"]] == ["square"]
-    square.run_on(thread)
-    assert square.k.wait(run).ok().result == "49"
+    assert square.resume(run).ok().result == "49"
 
 
 def test_rich_inspect_and_copy_to_globals(square):
@@ -353,8 +335,7 @@ def test_rich_inspect_and_copy_to_globals(square):
     assert copied["type"] == "DataFrame"
     assert square.refused("copyToGlobals", srcVariableName="df", dstVariableName="no name", srcFrameId=frames[0]["id"])
     assert "kept" in square.globals(frames[-1])
-    square.run_on(thread)
-    square.k.wait(run).ok()
+    square.resume(run).ok()
     assert square.k.execute("kept.shape").result == "(2, 1)"
 
 
@@ -376,8 +357,7 @@ def test_threads(square):
     thread, _ = square.stop()
     names = {t["name"] for t in square.ask("threads")["threads"]}
     assert "MainThread" in names and not [n for n in names if n in ("io", "heartbeat", "debug") or "dap" in n or "History" in n], names
-    square.run_on(thread)
-    square.k.wait(run).ok()
+    square.resume(run).ok()
 
 
 def test_pause_and_continue(debug):
@@ -391,8 +371,7 @@ def test_pause_and_continue(debug):
     thread, frames = debug.stop("pause")
     assert thread == main and frames[0]["name"] == "spin"
     debug.value("globals().update(go=False)", frames[0])
-    debug.run_on(thread)
-    debug.k.wait(run).ok()
+    debug.resume(run).ok()
 
 
 def test_continue_when_nothing_is_stopped(debug): assert debug.ask("continue", threadId=1) == dict(allThreadsContinued=True)
@@ -403,5 +382,4 @@ def test_step_when_nothing_is_stopped(square):
     assert square.refused("next", threadId=1)
     run = square.run("square(2)")
     thread, frames = square.stop("breakpoint")
-    square.run_on(thread)
-    assert square.k.wait(run).result == "4"
+    assert square.resume(run).result == "4"

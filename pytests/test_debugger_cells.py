@@ -17,17 +17,6 @@ r = names()
 """
 
 
-@pytest.fixture
-def debug(kernel):
-    with debugging(kernel) as d: yield d
-
-
-def ends(debug, run):
-    "Let what is stopped run, and the cell end: its run."
-    for t in debug.info()["stoppedThreads"]: debug.run_on(t)
-    return debug.k.wait(run)
-
-
 # --- names
 
 @pytest.mark.parametrize("dumped", [False, True])
@@ -39,7 +28,7 @@ def test_names_agree(debug, dumped):
     if dumped:
         _, frames = debug.stop("breakpoint")
         assert where(frames) == [("names", 8), ("<module>", 11)] and {f["source"]["path"] for f in frames} == {path}
-    ends(debug, run).ok()
+    debug.resume(run).ok()
     line = next(o for o in NAMES.splitlines() if "return" in o)
     assert eval(debug.k.execute("r").result) == (path, path, "try: 1 / 0", line + "\n")
     assert debug.ask("source", source=dict(path=path))["content"] == NAMES if dumped else "def names()" in debug.ask("source", source=dict(path=path))["content"]
@@ -51,7 +40,7 @@ def test_traceback_of_a_debugged_cell(debug):
     debug.points(code, 4)
     run = debug.run(code)
     debug.stop("breakpoint")
-    told = "".join(ends(debug, run).error["traceback"])
+    told = "".join(debug.resume(run).error["traceback"])
     assert "return" in told and "pydevd" not in told and "ipymini/" not in told
 
 
@@ -98,7 +87,7 @@ def test_kinds_of_code(debug, code, line, name):
     run = debug.run(code)
     assert where(debug.stop("breakpoint")[1])[0] == (name, line)
     debug.points(code)
-    ends(debug, run).ok()
+    debug.resume(run).ok()
 
 
 def test_cell_that_runs_again(debug):
@@ -108,7 +97,7 @@ def test_cell_that_runs_again(debug):
     for _ in range(3):
         run = debug.run(code)
         assert where(debug.stop("breakpoint")[1]) == [("<module>", 1)]
-        ends(debug, run).ok()
+        debug.resume(run).ok()
 
 
 def test_continue_from_the_call_to_what_it_calls(debug):
@@ -149,7 +138,7 @@ def test_steps_over_await(debug):
     assert [f["line"] for f in frames] == [2]
     assert [f["line"] for f in debug.step("next", thread)] == [3]
     assert [f["line"] for f in debug.step("next", thread)] == [4]
-    assert ends(debug, run).result == "2"
+    assert debug.resume(run).result == "2"
 
 
 def test_steps_into_a_coroutine_and_back(debug):
@@ -165,7 +154,7 @@ def test_steps_into_a_coroutine_and_back(debug):
     assert debug.locals(debug.frames(thread)[0])["y"]["value"] == "3"
     frames = debug.step("stepOut", thread)
     assert [f["line"] for f in frames] in ([6], [7])
-    assert ends(debug, run).result == "3"
+    assert debug.resume(run).result == "3"
 
 
 def test_two_tasks(debug):
@@ -209,7 +198,7 @@ def test_breakpoint_set_while_it_runs(spinning):
     thread, frames = d.stop("breakpoint")
     assert int(d.value("n", frames[0])) % 1000 == 0
     d.value("globals().update(go=False)", frames[0])
-    assert ends(d, run).ok().result == "True"
+    assert d.resume(run).ok().result == "True"
 
 
 def test_breakpoint_set_while_stopped(debug):
@@ -223,17 +212,14 @@ def test_breakpoint_set_while_stopped(debug):
     assert where(debug.stop("breakpoint")[1])[0] == ("f", 4)
     debug.run_on(thread)
     assert where(debug.stop("breakpoint")[1]) == [("<module>", 7)]
-    ends(debug, run).ok()
+    debug.resume(run).ok()
 
 
 # --- many at once
 
-WORK = "def work(n):\n    m = n + 1\n    return m\n"
-
 def test_two_threads_stop_at_once(debug):
     "Each is told and shown by itself; a step of one lets the others run, as DAP has it."
-    debug.k.execute(WORK).ok()
-    debug.points(WORK, 2)
+    debug.work()
     run = debug.run("from concurrent.futures import ThreadPoolExecutor\nwith ThreadPoolExecutor(2) as pool: r = list(pool.map(work, [1, 2]))\nr")
     stops = [debug.stop("breakpoint") for _ in range(2)]
     first, second = [t for t,_ in stops]
@@ -252,8 +238,7 @@ def test_two_threads_stop_at_once(debug):
 def test_main_and_a_subshell_stop_at_once(debug):
     "One `continue` is for all threads, as DAP has it."
     sub = dict(subshell_id=debug.k.request("create_subshell_request", channel="control").content["subshell_id"])
-    debug.k.execute(WORK).ok()
-    debug.points(WORK, 2)
+    debug.work()
     runs = [debug.run("work(1)"), debug.run("import asyncio\nawait asyncio.sleep(0)\nwork(2)", header_extra=sub)]
     stops = [debug.stop("breakpoint") for _ in range(2)]
     assert sorted(debug.locals(f[0])["n"]["value"] for _,f in stops) == ["1", "2"]
@@ -265,8 +250,7 @@ def test_main_and_a_subshell_stop_at_once(debug):
 
 def test_delete_of_a_subshell_that_is_stopped(debug):
     sub = dict(subshell_id=debug.k.request("create_subshell_request", channel="control").content["subshell_id"])
-    debug.k.execute(WORK).ok()
-    debug.points(WORK, 2)
+    debug.work()
     run = debug.run("work(1)\nimport time; time.sleep(60)", header_extra=sub)
     debug.stop("breakpoint")
     debug.k.request("delete_subshell_request", sub, "control", timeout=5).ok()
@@ -280,4 +264,4 @@ def test_breakpoint_call_in_a_thread(debug, call):
     run = debug.run(code)
     thread, frames = debug.stop("breakpoint")
     assert where(frames)[0] == ("f", 4) and where(debug.step("next", thread))[0] == ("f", 5)
-    assert ends(debug, run).ok().result == "'joined'"
+    assert debug.resume(run).ok().result == "'joined'"

@@ -1,19 +1,16 @@
 """Where a debugged kernel stops, and how it gets on from there: threads, tasks, modules, breakpoint(), interrupts, shutdown, restart.
 Spec: messaging, "Debug request", "Kernel interrupt", "Kernel shutdown"."""
-import os, pytest, time
-from debugging import Debug, debugging, where
+import os, pytest
+from debugging import WORK, Debug, debugging, where
 from harness import KERNEL_NAME, slack
 
-WORK = "def work(n):\n    m = n + 1\n    return m\n"
 MODULE = "def double(x):\n    y = 2 * x\n    return y\n\ndef apply(f, x):\n    z = f(x)\n    return z\n"
 
 
 @pytest.fixture
-def debug(kernel):
-    with debugging(kernel) as d:
-        kernel.execute(WORK).ok()
-        d.points(WORK, 2)
-        yield d
+def debug(debug):
+    debug.work()
+    return debug
 
 
 @pytest.fixture
@@ -26,14 +23,6 @@ def module(kernel, tmp_path):
     return str(path)
 
 
-def resumed(debug, run, ok=True):
-    "Let the one stopped thread run, and the cell end."
-    debug.run_on(debug.info()["stoppedThreads"][0])
-    debug.k.wait(run)
-    assert (run.status == "ok") is ok, run
-    return run
-
-
 # --- threads and tasks
 
 def test_thread(debug):
@@ -41,7 +30,7 @@ def test_thread(debug):
     thread, frames = debug.stop("breakpoint")
     assert {t["id"]: t["name"] for t in debug.ask("threads")["threads"]}[thread] == "mine"
     assert where(frames)[0] == ("work", 2) and not [f for f in frames if "ipymini" in f["source"]["path"].replace(debug.info()["tmpFilePrefix"], "")]
-    assert resumed(debug, run).result == "'joined'"
+    assert debug.resume(run).ok().result == "'joined'"
 
 
 def test_thread_that_was_there_before(kernel):
@@ -62,7 +51,7 @@ def test_executor(debug):
     run = debug.run("from concurrent.futures import ThreadPoolExecutor\nwith ThreadPoolExecutor(1) as pool: r = pool.submit(work, 4).result()\nr")
     _, frames = debug.stop("breakpoint")
     assert where(frames)[0] == ("work", 2)
-    assert resumed(debug, run).result == "5"
+    assert debug.resume(run).ok().result == "5"
 
 
 def test_async_cell(debug):
@@ -74,7 +63,7 @@ def test_async_cell(debug):
     debug.run_on(thread)
     thread, frames = debug.stop("breakpoint")
     assert [f["line"] for f in frames] == [4]
-    assert resumed(debug, run).result == "2"
+    assert debug.resume(run).ok().result == "2"
 
 
 def test_task(debug):
@@ -83,8 +72,7 @@ def test_task(debug):
     run = debug.run("t = asyncio.create_task(later())")
     thread, frames = debug.stop("breakpoint")
     assert where(frames) == [("work", 2), ("later", 4)]
-    debug.run_on(thread)
-    debug.k.wait(run)
+    debug.resume(run)
     assert debug.k.execute("await t", wait=False) and debug.k.execute("t.result()").result == "7"
 
 
@@ -96,7 +84,7 @@ def test_forked_child_does_not_stop(debug):
     debug.none("stopped")
     run = debug.run("work(1)")
     debug.stop("breakpoint")
-    assert resumed(debug, run).result == "2"
+    assert debug.resume(run).ok().result == "2"
 
 
 def test_interrupt_while_another_thread_is_stopped(debug):
@@ -126,7 +114,7 @@ def test_subshell(debug):
     assert {t["id"]: t["name"] for t in debug.ask("threads")["threads"]}[thread].startswith("subshell-") and where(frames)[0] == ("work", 2)
     assert where(debug.step("next", thread))[0] == ("work", 3)
     assert debug.k.execute("7 * 6").result == "42"
-    resumed(debug, run)
+    debug.resume(run).ok()
     run = debug.run("work(2)\nimport time; time.sleep(60)", header_extra=sub)
     debug.stop("breakpoint")
     debug.k.interrupt()
@@ -142,7 +130,7 @@ def test_queries_while_stopped(debug):
     assert "work" in debug.k.request("complete_request", dict(code="wor", cursor_pos=3), timeout=5).ok().content["matches"]
     assert debug.k.request("inspect_request", dict(code="work", cursor_pos=4), timeout=5).ok().content["found"]
     debug.k.request("kernel_info_request", channel="control", timeout=2).ok()
-    resumed(debug, run)
+    debug.resume(run).ok()
 
 
 # --- modules
@@ -155,7 +143,7 @@ def test_module_and_back(debug, module):
     assert where(frames) == [("double", 2), ("<module>", 1)] and frames[0]["source"]["path"] == module
     assert where(debug.step("stepOut", thread)) == [("<module>", 1)]
     assert where(debug.step("next", thread)) == [("<module>", 2)]
-    assert resumed(debug, run).result == "9"
+    assert debug.resume(run).ok().result == "9"
     debug.points_in(module)
     code = "a = 1\nr = mod.apply(work, a)\nr"
     debug.points(WORK)
@@ -166,7 +154,7 @@ def test_module_and_back(debug, module):
     assert where(debug.step("stepIn", thread)) == [("apply", 6), ("<module>", 2)]
     assert where(debug.step("stepIn", thread)) == [("work", 2), ("apply", 6), ("<module>", 2)]
     assert where(debug.step("stepOut", thread)) == [("apply", 6), ("<module>", 2)]
-    assert resumed(debug, run).result == "2"
+    assert debug.resume(run).ok().result == "2"
 
 
 def test_just_my_code(debug):
@@ -176,7 +164,7 @@ def test_just_my_code(debug):
     run = debug.run(code)
     thread, _ = debug.stop("breakpoint")
     assert where(debug.step("stepIn", thread)) == [("<module>", 3)]
-    resumed(debug, run)
+    debug.resume(run).ok()
 
 
 def test_all_code(kernel):
@@ -187,18 +175,17 @@ def test_all_code(kernel):
         thread, _ = d.stop("breakpoint")
         frames = d.step("stepIn", thread)
         assert [f["name"] for f in frames] == ["dedent", "<module>"] and frames[0]["source"]["path"].endswith("textwrap.py")
-        resumed(d, run)
+        d.resume(run).ok()
 
 
 def test_all_code_shows_library_frames(kernel):
     with debugging(kernel, justMyCode=False) as d:
-        kernel.execute(WORK).ok()
-        d.points(WORK, 2)
+        d.work()
         run = d.run("from concurrent.futures import ThreadPoolExecutor\nThreadPoolExecutor(1).submit(work, 4).result()")
         _, frames = d.stop("breakpoint")
         paths = [f["source"]["path"] for f in frames]
         assert [p for p in paths if p.endswith("thread.py")] and not [p for p in paths if "/ipymini/" in p], paths
-        resumed(d, run)
+        d.resume(run).ok()
 
 
 # --- breakpoint() and pdb
@@ -217,13 +204,13 @@ def test_stops_there_with_a_client(debug, call):
     thread, frames = debug.stop("breakpoint")
     assert where(frames) == [("f", 3), ("<module>", 5)] and debug.locals(frames[0])["x"]["value"] == "5"
     assert where(debug.step("next", thread))[0] == ("f", 4)
-    assert resumed(debug, run).result == "5"
+    assert debug.resume(run).ok().result == "5"
 
 
 def test_breakpoint_as_the_last_statement(debug):
     run = debug.run("a = 3\nbreakpoint()")
     assert where(debug.stop("breakpoint")[1]) == [("<module>", 2)]
-    resumed(debug, run)
+    debug.resume(run).ok()
 
 
 def test_prompt_after_disconnect(kernel):
@@ -248,7 +235,7 @@ def test_interrupt_while_stopped(debug, door):
         debug.none("stopped")
     run = debug.run("work(1)")
     assert where(debug.stop("breakpoint")[1])[0] == ("work", 2)
-    assert resumed(debug, run).result == "2"
+    assert debug.resume(run).ok().result == "2"
 
 
 def test_interrupt_while_an_async_cell_is_stopped(debug):
@@ -263,9 +250,8 @@ def test_interrupt_of_an_evaluation(debug):
     "The evaluation ends, and so does the cell."
     run = debug.run("work(1)")
     _, frames = debug.stop("breakpoint")
-    asked = debug.send("evaluate", dict(expression="__import__('time').sleep(30)", frameId=frames[0]["id"], context="repl"))
-    debug.k.pump(lambda: asked.kinds == ["busy"], what="busy")
-    time.sleep(0.2)  # nothing tells when the evaluation has begun
+    asked = debug.send("evaluate", dict(expression="print('begun') or __import__('time').sleep(30)", frameId=frames[0]["id"], context="repl"))
+    debug.k.pump(lambda: "begun" in run.stdout + asked.stdout, what="the evaluation")
     debug.k.interrupt()
     assert not debug.response(asked, timeout=5)["success"]
     assert debug.k.wait(run, timeout=5).ename == "KeyboardInterrupt"
@@ -279,7 +265,7 @@ def test_interrupt_of_a_traced_loop(debug):
     assert debug.k.wait(run, timeout=5).ename == "KeyboardInterrupt"
     run = debug.run("work(3)")
     debug.stop("breakpoint")
-    assert resumed(debug, run).result == "4"
+    assert debug.resume(run).ok().result == "4"
 
 
 @pytest.mark.parametrize("restart", [False, True])
@@ -302,8 +288,7 @@ def test_restart_restores_breakpoints(start):
     "As JupyterLab asks: after a restart it initializes, attaches, dumps its cells, sets its breakpoints, and says that configuration is done."
     k = start()
     d = Debug(k).attach()
-    k.execute(WORK).ok()
-    d.points(WORK, 2)
+    d.work()
     k.km.restart_kernel(now=False)
     k.pid = k.km.provisioner.pid
     k.wait_ready()
@@ -315,7 +300,7 @@ def test_restart_restores_breakpoints(start):
     k.execute(WORK).ok()
     run = d.run("work(5)")
     assert where(d.stop("breakpoint")[1])[0] == ("work", 2)
-    assert resumed(d, run).result == "6"
+    assert d.resume(run).ok().result == "6"
 
 
 def test_requests_before_the_shell_is_there(start):

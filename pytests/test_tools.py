@@ -219,16 +219,16 @@ def test_setup_installs_once_until_pyproject_changes(tmp_path):
 
 # run.sh and test.sh themselves, with an environment whose python writes down how it was called and exits as told
 
-def script(tmp_path, name, *args, status=0, browser=None, **env):
-    "(exit code, stdout lines, stderr, calls) of one of the two in a frame of a checkout; PATH holds what they need, no apt, and `browser` if named."
+def script(tmp_path, name, *args, status=0, there=("google-chrome", "Xvfb"), **env):
+    "(exit code, stdout lines, stderr, calls) of one of the two in a frame of a checkout; PATH holds what they need, no apt, and what is `there`."
     frame,bin,venv = tmp_path/"frame",tmp_path/"path",tmp_path/"venv"
     for d in (frame/"tools", bin, venv/"bin"): d.mkdir(parents=True)
     for f in ("pyproject.toml", "tools/setup.sh", f"tools/{name}"): shutil.copy(root/f, frame/f)
     for c in ("sh", "bash", "env", "dirname", "cksum", "cat", "id"): (bin/c).symlink_to(shutil.which(c))
     (bin/"python3").symlink_to(sys.executable)
-    if browser:
-        (bin/browser).write_text("#!/bin/sh\necho 1.0\n")
-        (bin/browser).chmod(0o755)
+    for c in there:
+        (bin/c).write_text("#!/bin/sh\necho 1.0\n")
+        (bin/c).chmod(0o755)
     (venv/"bin/python").write_text(f'#!/bin/sh\necho "$PWD: $*" >>"{tmp_path}/log"\ncase "$*" in "-m pytest"*|tools/run_notebook*) exit {status};; esac\n')
     (venv/"bin/python").chmod(0o755)
     done = subprocess.run([frame/"tools"/name, *args], env=dict(PATH=str(bin), VENV=str(venv), **env), cwd=tmp_path, text=True, capture_output=True, timeout=60)
@@ -237,18 +237,19 @@ def script(tmp_path, name, *args, status=0, browser=None, **env):
 
 @pytest.mark.parametrize("status", [0, 1])
 def test_test_sh(tmp_path, status):
-    "From any directory: pytest gets the arguments, in the checkout; its exit code is ours; with a browser there is nothing to add."
-    code,out,_,calls = script(tmp_path, "test.sh", "-k", "a and b", status=status, browser="google-chrome")
+    "From any directory: pytest gets the arguments, in the checkout; its exit code is ours; with a browser and an X server there is nothing to add."
+    code,out,_,calls = script(tmp_path, "test.sh", "-k", "a and b", status=status)
     assert (code, out, calls) == (status, [], ["-m pytest -q -k a and b"])
 
 @pytest.mark.parametrize("status", [0, 1])
-def test_test_sh_says_that_there_is_no_browser(tmp_path, status):
-    code,out,_,calls = script(tmp_path, "test.sh", status=status)
+@pytest.mark.parametrize(("there", "told"), [("Xvfb", "No browser: the tests that drive JupyterLab were NOT run."), ("chromium", "No Xvfb: the tests of Tk's windows were NOT run.")])
+def test_test_sh_says_what_is_not_there(tmp_path, status, there, told):
+    code,out,_,calls = script(tmp_path, "test.sh", status=status, there=[there])
     assert code == status and calls == ["-m pytest -q"]
-    assert out[-1].startswith("No browser: the tests that drive JupyterLab were NOT run.")
+    assert len(out) == 1 and out[0].startswith(told)
 
 def test_test_sh_with_a_browser_required(tmp_path):
-    code,out,err,calls = script(tmp_path, "test.sh", BROWSER_REQUIRED="1")
+    code,out,err,calls = script(tmp_path, "test.sh", there=[], BROWSER_REQUIRED="1")
     assert code == 1 and err.endswith("test.sh: no browser, and BROWSER_REQUIRED is set\n") and calls == []
 
 def test_run_sh(tmp_path):

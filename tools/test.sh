@@ -14,6 +14,7 @@ find_browser() {
 
 setup test,lab
 if ! find_browser >/dev/null && can_apt; then apt_install chromium fonts-dejavu-core || true; fi
+if ! command -v Xvfb >/dev/null && can_apt; then apt_install xvfb libegl1 || true; fi  # windows: Tk in an X server, Qt without
 browser="$(find_browser)" || browser=""
 if [ -z "$browser" ] && [ -n "${BROWSER_REQUIRED:-}" ]; then die "no browser, and BROWSER_REQUIRED is set"; fi
 
@@ -23,5 +24,8 @@ status=0
 "$venv/bin/python" -m pytest -q "$@" || status=$?
 if [ -z "$browser" ]; then
     echo "No browser: the tests that drive JupyterLab were NOT run. Install one (Debian: apt-get install chromium) and run again."
+fi
+if ! command -v Xvfb >/dev/null; then
+    echo "No Xvfb: the tests of Tk's windows were NOT run. Install it (Debian: apt-get install xvfb libegl1) and run again."
 fi
 exit $status
