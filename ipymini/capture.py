@@ -99,7 +99,7 @@ def _writer(name, fds):
             if now - last > QUIET: fds.drain()
             last = now
         to = started_by() or Scope.latest or Scope.nobody
-        to.port.write((to, name, s, get_ident()))
+        to.port.write(to, name, s, get_ident())
         if PENDING: raise_pending()
         return len(s)
     return write
@@ -199,7 +199,7 @@ class Fds:
             for r,(name,decode) in self.pipes.items():
                 to = Scope.latest or Scope.nobody
                 for _ in range(PIPE_SIZE // READ):  # not for ever, should somebody write without end
-                    if text := _read(r, decode): to.port.write((to, name, text, NOBODY))
+                    if text := _read(r, decode): to.port.write(to, name, text, NOBODY)
                     else: break
         finally: self.lock.release()
 

@@ -14,7 +14,7 @@ from zmq.backend import Socket
 
 from .frames import wait_code
 from .lane import hide
-from .lines import Lines
+from .lines import RUN, Lines
 from .scope import EVERYBODY
 from .wire import PORTS, BadMsg, endpoint
 
@@ -74,11 +74,19 @@ class Channels:
         "Append the outbox entry (None, channel, frames, ident of the thread or EVERYBODY), and wake io if it sleeps. Any thread."
         if len(self.outbox) > ROOM: self.wait_room()
         self.outbox.append(entry)
+        self.lines.tail = None
         if self.state.asleep or self.state.holding: self.wake()
 
-    def write(self, entry):
-        "Append the outbox entry (scope, stream name, text, ident of the thread); io looks at it when its pace allows. Any thread."
-        if len(self.outbox) > ROOM: self.wait_room()
+    def write(self, scope, name, text, who):
+        """Append the `text` of the thread `who` for the stream `name` to the outbox, or to its last entry if that is of the same; io looks at it when its pace allows.
+        Any thread."""
+        entry = tail = self.lines.tail
+        if tail is not None and tail[0] is scope and tail[3] == who and tail[1] == name and len(tail[2]) < RUN:
+            tail[2].append(text)
+            if self.lines.tail is tail: return  # else io may have looked just before
+        else:
+            if len(self.outbox) > ROOM: self.wait_room()
+            entry = self.lines.tail = scope, name, [text], who
         self.outbox.append(entry)
         if self.state.asleep: self.wake()
 

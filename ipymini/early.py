@@ -12,7 +12,7 @@ from .info import kernel_info
 from .scope import Port, Scope
 from .wire import PORTS, Codec
 
-SWITCH = 0.001  # seconds a thread that computes may keep the GIL from the threads that answer meanwhile
+SWITCH = 0.0005  # seconds a thread that computes may keep the GIL from the threads that answer meanwhile
 
 
 class Early:

@@ -13,6 +13,7 @@ PACE = 0.05      # seconds between two messages of one stream while nothing else
 CROWD = 1.0      # seconds for which threads that were seen to write between each other's words are expected to do so again
 JOIN = 1 << 18   # characters at which joining stops
 PIECE = 1 << 20  # characters in one stream message at most
+RUN = 16         # texts in one entry of the outbox at most
 
 
 class Held:
@@ -37,10 +38,11 @@ class Held:
 
 
 class Lines:
-    """The text at the head of `outbox`, whose entries are (scope, stream name, text, who) and (None, ..., who): `join` takes it in, `take` gives it away when nothing
-    continues it or when it is `due`. `who` is a thread's ident, NOBODY or EVERYBODY (see scope)."""
+    """The text at the head of `outbox`, whose entries are (scope, stream name, text or list of texts, who) and (None, ..., who): `join` takes it in, `take` gives it
+    away when nothing continues it or when it is `due`. `who` is a thread's ident, NOBODY or EVERYBODY (see scope)."""
 
     def __init__(self, outbox):
+        self.tail = None  # the last entry of the outbox, if it is a list of texts: its thread may add to it, and looks afterwards whether it still is the last
         self.outbox,self.held,self.begun = outbox, None, {}  # begun: lines between whose words another thread's came
         self.sent,self.crowd,self.main = dict(stdout=0.0, stderr=0.0), 0.0, threading.main_thread().ident
 
@@ -71,7 +73,8 @@ class Lines:
                 if of is not scope or writer != who or stream != name:
                     self.outbox.appendleft(entry)
                     break
-                if len(text) > PIECE: text = self._piece(entry)
+                if text.__class__ is list: text = self._close(entry)
+                if len(text) > PIECE: text = self._piece(entry, text)
                 parts.append(text)
                 size += len(text)
         except IndexError: return  # the outbox is empty
@@ -96,10 +99,18 @@ class Lines:
         "Put all that was set aside back at the head of the outbox."
         self._release(0)
 
-    def _piece(self, entry):
-        "The text of `entry`, or its first piece; the others go back to the head of the outbox: the client reads one while the next is made."
-        scope,name,text,who = entry
-        if len(text) <= PIECE: return text
+    def _close(self, entry):
+        "The texts of `entry` as one. Should its thread add another at this very moment, it finds that the entry is the last no more, and appends it again."
+        if self.tail is entry: self.tail = None
+        texts = entry[2]
+        n = len(texts)
+        text = "".join(texts[:n])
+        del texts[:n]
+        return text
+
+    def _piece(self, entry, text):
+        "The first piece of `text`; the others go back to the head of the outbox: the client reads one while the next is made."
+        scope,name,_,who = entry
         self.outbox.extendleft((scope, name, text[i:i+PIECE], who) for i in reversed(range(PIECE, len(text), PIECE)))
         return text[:PIECE]
 

@@ -13,7 +13,7 @@ from .flags import flag
 
 current = ContextVar("ipymini_scope", default=None)
 Port = namedtuple("Port", "send write ask drain catch_up session", defaults=(lambda: None, lambda: True, ""))
-# send(channel, msg_type, content, scope, metadata, buffers); write((scope, stream name, text, whose)); ask(scope, prompt, password); drain() what C code has written;
+# send(channel, msg_type, content, scope, metadata, buffers); write(scope, stream name, text, whose); ask(scope, prompt, password); drain() what C code has written;
 # catch_up() with what has reached the process; the session's id
 
 EVERYBODY,NOBODY = 0, -1  # whose text is, in place of a thread's ident: it goes behind all others'; it need not be kept apart from any
@@ -57,7 +57,7 @@ class Scope:
 
     def write(self, name, text):
         "Publish `text` on the stream `name` (stdout or stderr); joined with its neighbours on the way out."
-        self.port.write((self, name, text, get_ident()))
+        self.port.write(self, name, text, get_ident())
 
     def ask(self, prompt, password=False):
         "The client's answer to `prompt`. StdinNotImplementedError if the request does not allow it, KeyboardInterrupt if interrupted."

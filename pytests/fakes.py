@@ -44,9 +44,7 @@ class Out(list):
         self.append(Sent(channel, msg_type, m.parent_header.get("msg_id"), m.content, m.metadata, m.buffers, scope.idents if scope else ()))
         return mid
 
-    def write(self, entry):
-        scope,name,text,_ = entry
-        return self.send("iopub", "stream", dict(name=name, text=text), scope)
+    def write(self, scope, name, text, who): return self.send("iopub", "stream", dict(name=name, text=text), scope)
 
     def lines(self, *channels):
         "What was sent, a short line a message: parent, kind, status or text; only that on `channels` if given."

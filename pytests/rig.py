@@ -58,7 +58,7 @@ class Rig:
 
     def scope(self, mid="r"): return Scope(self.port, execute("", mid))
 
-    def write(self, scope, name, text): self.ch.write((scope, name, text, threading.main_thread().ident))
+    def write(self, scope, name, text): self.ch.write(scope, name, text, threading.main_thread().ident)
 
     def close(self):
         assert self.ch.state.thread is None or not self.ch.state.thread.is_alive() or self.ch.close(5)

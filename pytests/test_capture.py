@@ -65,7 +65,7 @@ def test_descriptors_join_split_characters(out, capture):
 def test_c_code_and_python_keep_their_order(capture, monkeypatch):
     "With a port as fast as the real one, 3,000 times."
     got = []
-    monkeypatch.setattr(Scope, "nobody", Scope(Port(send=None, write=lambda entry: got.append(entry[2]), ask=None)))
+    monkeypatch.setattr(Scope, "nobody", Scope(Port(send=None, write=lambda scope, name, text, who: got.append(text), ask=None)))
     for n in range(3000):
         os.write(1, b"<%d>" % n)
         print(f"[{n}]", end="")
@@ -100,7 +100,7 @@ def test_drain_ends(capture, monkeypatch):
     "A child that writes faster than we read must not keep io from all else: stand in the gap and write whenever something was read."
     calls = []
 
-    def write(entry):
+    def write(*entry):
         calls.append(entry)
         if len(calls) < 1000: os.write(1, b"y\n"*30_000)
 
@@ -115,13 +115,13 @@ def test_drain_in_two_threads(capture, monkeypatch):
     "One at a time: stand in the gap between one thread's read and its write, in which another comes to drain."
     got,threads = [], []
 
-    def write(entry):
+    def write(scope, name, text, who):
         if not threads:
             os.write(1, b"2")
             threads.append(threading.Thread(target=capture.fds.drain))
             threads[0].start()
             threads[0].join(0.1)  # it must wait until we are done
-        got.append(entry[2])
+        got.append(text)
 
     monkeypatch.setattr(Scope, "nobody", Scope(Port(send=None, write=write, ask=None)))
     os.write(1, b"1")
@@ -198,7 +198,7 @@ def test_fork_while_another_thread_drains(capture, monkeypatch):
     "The child must not inherit a lock that nobody there will release: the fork waits until the other thread is out of it."
     inside,forked = threading.Event(), threading.Event()
 
-    def write(entry):
+    def write(*entry):
         inside.set()
         forked.wait(0.2)
 

@@ -131,6 +131,44 @@ def test_order_and_joining(start):
         ("a", "stdout", "7"), "status"]
 
 
+class Late(list):
+    "Texts, all of which io takes just when another is added: before it, or behind it."
+
+    def __init__(self, texts, take, first): super().__init__(texts), setattr(self, "acts", [super().append, lambda text: take()][::-1 if first else 1])
+
+    def append(self, text):
+        for act in self.acts: act(text)
+
+
+@pytest.mark.parametrize("first", [True, False])
+def test_text_that_comes_while_io_takes_what_is_before_it(start, first):
+    "Stand in the gap: it is added to an entry of the outbox that io has just taken. Neither lost nor told twice, nor behind what comes later."
+    rig = start(started=False)
+    scope,ch,taken = rig.scope(), rig.ch, []
+    rig.write(scope, "stdout", "1")
+    late = Late(ch.lines.tail[2], lambda: taken.append(ch.lines._close(ch.outbox.popleft())), first)
+    ch.lines.tail = ch.outbox[0] = (scope, "stdout", late, ch.lines.tail[3])
+    rig.write(scope, "stdout", "2")
+    late.acts = [super(Late, late).append]
+    rig.write(scope, "stdout", "3")
+    rig.ch.send("iopub", "status", IDLE, scope)
+    rig.write(scope, "stdout", "4")
+    assert taken == ["1" if first else "12"]
+    waiting = list(ch.outbox)
+    assert ["".join(e[2]) for e in waiting if e[0]] == ["2" if first else "", "3", "4"] and waiting[2][0] is None
+
+
+def test_texts_of_one_entry(start):
+    "As long as nothing comes between them, but not without end: the outbox counts entries."
+    rig = start(started=False)
+    a,b = rig.scope("a"), rig.scope("b")
+    for n in range(100): rig.write(a, "stdout", str(n % 10))
+    assert [len(e[2]) for e in rig.ch.outbox] == [16] * 6 + [4]
+    for scope,name in ((a, "stderr"), (b, "stderr"), (a, "stdout")): rig.write(scope, name, "x")
+    rig.ch.write(a, "stdout", "another thread's", 1)
+    assert [e[2] for e in list(rig.ch.outbox)[7:]] == [["x"], ["x"], ["x"], ["another thread's"]]
+
+
 def test_first_text_leaves_at_once_and_later_text_with_what_follows(start, monkeypatch):
     "Were the pace half a minute: a line leaves at once if none left lately; the next waits, but not longer than until anything else leaves."
     monkeypatch.setattr(lines, "PACE", 30)

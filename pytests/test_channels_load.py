@@ -94,6 +94,31 @@ def test_producer_waits_for_a_slow_subscriber(start, monkeypatch):
     assert producer.most <= 52 and rig.ch.stuck is None
 
 
+def test_printer_waits_for_a_slow_subscriber(start, monkeypatch):
+    "As the producer of displays."
+    monkeypatch.setattr(channels, "ROOM", 50)
+    monkeypatch.setattr(channels, "STALL", 60)
+    monkeypatch.setattr(lines, "JOIN", 1000)
+    rig = start()
+    slow,most = rig.sub(rcvhwm=1), []
+    scope,line = rig.scope(), "x" * 1000 + "\n"
+
+    def write():
+        for n in range(20_000):
+            rig.write(scope, "stdout", f"{n} {line}")
+            most.append(sum(len(e[2]) for e in list(rig.ch.outbox)))
+        rig.ch.send("iopub", "status", IDLE, scope)
+
+    t = threading.Thread(target=write, daemon=True)
+    t.start()
+    wait_stuck(rig)
+    assert t.is_alive()
+    text = []
+    while (m := rig.recv(slow))["msg_type"] == "stream": text.append(m["content"]["text"])
+    t.join(WAIT)
+    assert [line.split()[0] for line in "".join(text).splitlines()] == [str(n) for n in range(20_000)] and max(most) <= 52 * lines.RUN
+
+
 def test_waiting_for_a_slow_subscriber_costs_little(start, monkeypatch):
     "Neither io nor the producers run in circles while nothing can leave."
     monkeypatch.setattr(channels, "ROOM", 50)

@@ -8,7 +8,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from statistics import median
 
-from bench import create_subshell, expect, find, figure, ms, result, stdout, warm
+from bench import compile_checkout, create_subshell, expect, find, figure, ms, result, stdout, warm
 from bench_client import Exchange, Failed, Kernel, cell, clock
 
 
@@ -102,6 +102,7 @@ def main():
     p.add_argument("--growths", default=",".join(GROWTHS), help=f"comma-separated, of {', '.join(GROWTHS)}")
     p.add_argument("--small", action="store_true", help="small sizes only")
     args = p.parse_args()
+    compile_checkout()
     specs = [find(o) for o in args.kernel or ["ipymini", "python3"]]
     if unknown := set(args.growths.split(",")) - set(GROWTHS): sys.exit(f"no such growth: {', '.join(sorted(unknown))}")
     with tempfile.TemporaryDirectory(prefix="bench") as folder:
