@@ -206,6 +206,7 @@ class ZMQInteractiveShell(InteractiveShell):
         etype,value,tb = exc_tuple or sys.exc_info()
         for e in chain(value): trim(e.__traceback__)
         if isinstance(value, asyncio.CancelledError) and value.args == (INTERRUPT,):
+            cut_asyncio(tb)
             exc_tuple = KeyboardInterrupt, KeyboardInterrupt().with_traceback(tb), tb
         super().showtraceback(exc_tuple, *args, **kwargs)
 
@@ -291,6 +292,15 @@ def trim(tb):
         if not tb.tb_frame.f_code.co_filename.startswith(HERE):
             if tb is not last: last.tb_next = tb
             last = tb
+        tb = tb.tb_next
+    if last is not None: last.tb_next = None
+
+
+def cut_asyncio(tb):
+    "Cut the end of a traceback that is in asyncio: of an interrupted cell it shows where it waited, not how asyncio does that."
+    last = tb
+    while tb is not None:
+        if tb.tb_frame.f_globals.get("__name__", "").partition(".")[0] != "asyncio": last = tb
         tb = tb.tb_next
     if last is not None: last.tb_next = None
 

@@ -51,6 +51,15 @@ def test_traceback_shows_the_users_line(kernel):
     assert "where_it_was" in text and "ipymini" not in text.replace("ipymini-tests", "")
 
 
+def test_traceback_shows_what_was_awaited(kernel):
+    "Where the user's code waited, in whatever depth, and nothing of how asyncio does that."
+    run = kernel.execute("import asyncio\nasync def waits_here():\n    print('started')\n    await asyncio.sleep(30)\nawait waits_here()", wait=False)
+    kernel.sees(run, "started\n", 5)
+    kernel.interrupt("message")
+    text = "\n".join(kernel.wait(run).content["traceback"])
+    assert "waits_here" in text and "asyncio/" not in text and "KeyboardInterrupt" in text
+
+
 @pytest.mark.parametrize("door", DOORS)
 def test_queued_executes_are_aborted(kernel, door):
     "An interrupt is an error: what waits behind it is aborted, and what is sent later runs."

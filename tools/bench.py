@@ -9,6 +9,7 @@ Must not know: sockets and processes (`bench_client` does), any kernel's own way
 
 import argparse, compileall, json, os, platform, signal, subprocess, sys, tempfile, time
 from collections import defaultdict
+from contextlib import suppress
 from dataclasses import dataclass
 from math import inf, isinf
 from pathlib import Path
@@ -445,8 +446,9 @@ def prime(res, spec, args, folder):
     try:
         with Kernel(spec, folder, args.transport) as k:
             warm(k, 1)
-            k.request("shutdown_request", dict(restart=False), 10, "control")
-            k.wait_exit(10)
+            with suppress(Failed, TimedOut):  # there is a row for that
+                k.request("shutdown_request", dict(restart=False), 10, "control")
+                k.wait_exit(10)
     except Exception as e: res.failed |= {(o.name, spec.name): f"does not start: {reason(e)}" for o in res.rows}
 
 def reason(e): return (str(e) if isinstance(e, Failed) else repr(e)).replace("\n", " ")[:400]

@@ -68,7 +68,7 @@ class Msg:
         i = frames.index(DELIM)
         self.signature, self.signed, self.buffers = frames[i+1], frames[i+2:i+6], frames[i+6:]
         self.type = json.loads(self.signed[0])["msg_type"]
-        self.parent_id = json.loads(self.signed[1]).get("msg_id")
+        self.parent_id = (json.loads(self.signed[1]) or {}).get("msg_id")  # xeus-python says null
 
     @functools.cached_property
     def content(self): return json.loads(self.signed[3])
