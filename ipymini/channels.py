@@ -73,8 +73,9 @@ class Channels:
     def put(self, entry):
         "Append the outbox entry (None, channel, frames, ident of the thread or EVERYBODY), and wake io if it sleeps. Any thread."
         if len(self.outbox) > ROOM: self.wait_room()
+        self.lines.tail = None  # what this thread writes from here on, even if it is interrupted now ...
         self.outbox.append(entry)
-        self.lines.tail = None
+        self.lines.tail = None  # ... and what others write who know of the message goes behind it
         if self.state.asleep or self.state.holding: self.wake()
 
     def write(self, scope, name, text, who):
