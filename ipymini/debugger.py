@@ -19,6 +19,7 @@ PASSED = set("""completions setVariable setExpression setExceptionBreakpoints se
 STOPPED = {"next", "stepIn", "stepOut", "exceptionInfo"}  # and these too, if their thread is stopped: what is left for one that runs would be done at its next stop
 HELD = {"completions", "setVariable", "setExpression", "stepInTargets", "exceptionInfo", "variables", "evaluate", "stackTrace"}  # answered by the stopped thread
 LATE = "the thread runs on"
+NO_FRAMES = dict(body=dict(stackFrames=[], totalFrames=0))
 NOISE = re.compile("raised from within the callback set in sys.settrace")  # after an interrupt; `sync` puts it right
 HISTORY = re.compile(r"_{1,3}|_i{1,3}|_i?\d+|_[iod]h")  # names of IPython's
 asked = []  # what `see` was called with: values from stopped frames
@@ -211,8 +212,8 @@ class Debugger:
         return dict(body=dict(self.ask("source", source=source, sourceReference=number), mimeType="text/x-python"))
 
     def stack_trace(self, threadId, startFrame=0, levels=0, **more):
-        "The frames of a thread down to the cell: that IPython has called it need not be shown."
-        self.must_be_stopped(threadId)
+        "The frames of a thread down to the cell: that IPython has called it need not be shown. None if it runs: JupyterLab asks late, and fails where it is refused."
+        if self.attached and threadId not in self.stopped: return NO_FRAMES
         body = self.ask("stackTrace", threadId=threadId, **more)
         frames = body["stackFrames"]
         runs = [i for i,f in enumerate(frames) if f["name"] == "run_code" and f["source"].get("path", "").endswith("interactiveshell.py")]
@@ -290,6 +291,7 @@ def call(f, arguments):
 def late(command):
     "What a request gets that a thread would have answered, had it not run on; None for others."
     if command == "continue": return dict(success=True, body=dict(allThreadsContinued=True))
+    if command == "stackTrace": return NO_FRAMES | dict(success=True)
     return dict(success=False, message=LATE, body={}) if command in HELD else None
 
 

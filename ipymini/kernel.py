@@ -6,6 +6,7 @@ Threads: `route` and short control requests on io; subshells are made and ended 
 Spec: messaging, "Messages on the control (ROUTER/DEALER) channel"; JEP 91 (subshells)."""
 
 import contextlib, logging, os, signal, time, uuid
+from types import SimpleNamespace
 
 from .answers import UnknownSubshellError, failure, handle, reply
 from .capture import Capture
@@ -40,7 +41,7 @@ class Kernel:
         self.subs = {None: self.main}
         self.detours = Detours(self.make_subshell, self.end_when_done)
         self.life.detour,self.life.cell_ended = self.detours.open, self.detours.close
-        self.interrupted = None, 0.0  # ((subshell, number of its request), when) of the last interrupt
+        self.interrupts = SimpleNamespace(last=None, when=0.0, asked=None)  # what the last one meant (subshell, number of its request), and when; when a message asked for the next
 
     # --- life
 
@@ -143,11 +144,13 @@ class Kernel:
 
     def spread(self, number):
         "What an interrupt means to others than main: if that is idle the subshell that began last is meant; the second one for the same request means all. On io."
-        busy = [s for s in list(self.subs.values()) if s.worker.now.number and s is not self.main]
+        asked,self.interrupts.asked = self.interrupts.asked or time.monotonic(), None  # main may come late to its signal: what has begun since is not meant
+        busy = [s for s in list(self.subs.values()) if s.worker.now.number and s.worker.now.since <= asked and s is not self.main]
         target = self.main if number or not busy else max(busy, key=lambda s: s.worker.now.since)
         meant = target, number or target.worker.now.number
-        (last,when),self.interrupted = self.interrupted, (meant, time.monotonic())
-        if last == meant and self.interrupted[1] - when < TWICE: return self.interrupt_all()
+        last,when = self.interrupts.last, self.interrupts.when
+        self.interrupts.last,self.interrupts.when = meant, time.monotonic()
+        if last == meant and self.interrupts.when - when < TWICE: return self.interrupt_all()
         self.interrupt_sub(target)
 
     def interrupt_all(self):
@@ -163,7 +166,7 @@ class Kernel:
         sub.worker.interrupt()
 
     def interrupt_request(self, scope):
-        number = self.main.worker.now.number
+        number,self.interrupts.asked = self.main.worker.now.number, time.monotonic()
         signal_children(signal.SIGINT, of_group=True)
         self.signal_main()
         if number: self.lanes["interrupts"].put(number)

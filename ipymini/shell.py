@@ -149,6 +149,10 @@ class ZMQInteractiveShell(InteractiveShell):
         super().init_displayhook()
         self.display_trap = OpenDisplayTrap(hook=lambda value: here_shell(self).displayhook(value))
 
+    def init_traceback_handlers(self, custom_exceptions):
+        super().init_traceback_handlers(custom_exceptions)
+        sys.excepthook = self.excepthook = self.excepthook  # one for all shells and for good: IPython exchanges it around each cell, and cells side by side leave each other's
+
     def get_ipython(self):
         "The shell that runs the code which asks: a subshell's code sees its own."
         return here_shell(self)

@@ -109,8 +109,8 @@ class Worker:
         try: msg = self.inbox.popleft()
         except IndexError: return  # claimed
         me,now = self.server, self.now
-        now.number = now.last = now.last + 1
         now.since = time.monotonic()
+        now.number = now.last = now.last + 1
         if self.thread is threading.main_thread(): PENDING.clear()
         try: await self.serve(msg)
         finally:

@@ -249,6 +249,8 @@ def test_delete_a_busy_one(kernel, what):
         assert kernel.wait(witness).ok().result == "'through'"
 
 
+SHELLS = "gc.collect()\nsum(type(o).__name__ == 'ZMQInteractiveShell' for o in gc.get_objects())"
+
 def test_many(start):
     "1 to 64 made, used and deleted: threads and memory are back."
     k = start()
@@ -272,11 +274,27 @@ def test_many(start):
     for i in (1, 2, 7, 31, 64, 64): round_(i)
     wait_until(lambda: k.execute(names).ok().result == "[]" and len(threads(k)) <= n, 5, f"threads to be {n} again")
     assert listed(k) == []
-    shells = "gc.collect()\nsum(type(o).__name__ == 'ZMQInteractiveShell' for o in gc.get_objects())"
-    wait_until(lambda: k.execute(shells).ok().result == "1", 5, "all shells but one to go")  # what watches for queries looks once more
+    wait_until(lambda: k.execute(SHELLS).ok().result == "1", 5, "all shells but one to go")  # what watches for queries looks once more
     grown = rss() - first
     print(f"169 subshells: {n} threads before and after, {grown >> 10} KiB more")
     assert grown < 8 << 20, f"{grown >> 10} KiB"
+
+
+def test_overlapping_cells_keep_no_shell(start):
+    "One begins while another runs, and ends after it: IPython, which exchanges sys.excepthook around a cell, must not put back that of a shell which is gone."
+    k = start()
+    subs = [Sub(k) for _ in range(2)]
+    k.execute("import gc, sys, threading\nends = [threading.Event(), threading.Event()]").ok()
+    runs = []
+    for i, s in enumerate(subs):
+        runs.append(s.execute(f"print('on')\nends[{i}].wait(10)", wait=False))
+        k.sees(runs[-1], "on\n")
+    for i, r in enumerate(runs):
+        k.execute(f"ends[{i}].set()").ok()
+        k.wait(r).ok()
+    for s in subs: s.delete().ok()
+    assert k.execute("sys.excepthook == get_ipython().sys_excepthook == get_ipython().excepthook").ok().result == "True"
+    wait_until(lambda: k.execute(SHELLS).ok().result == "1", 5, "their shells to go")
 
 
 def test_delete_one_that_completes(kernel):

@@ -69,8 +69,8 @@ THREADS = dict(thread_print="t = threading.Thread(target=print, args=('x',)); t.
     thread_error="def f(): raise ValueError('in thread')\nt = threading.Thread(target=f, name='mine'); t.start(); t.join()",
     executor=("from concurrent.futures import ThreadPoolExecutor\n" "with ThreadPoolExecutor(2) as e: print(list(e.map(abs, [-1, -2])))"),
     executor_print=("from concurrent.futures import ThreadPoolExecutor\n" "with ThreadPoolExecutor(1) as e: e.submit(print, 'in pool')"),
-    executor_error=("from concurrent.futures import ThreadPoolExecutor\ndef f(): return 1/0\n"
-        "with ThreadPoolExecutor(1) as e: e.submit(f).result()"),
+    executor_error=("from concurrent.futures import ThreadPoolExecutor, wait\ndef f(): return 1/0\n"
+        "with ThreadPoolExecutor(1) as e: list(wait([e.submit(f)]).done)[0].result()"),  # the traceback tells whether `result` had to wait
     executor_map_error="from concurrent.futures import ThreadPoolExecutor\nwith ThreadPoolExecutor(1) as e: list(e.map(int, ['x']))",
     timer="t = threading.Timer(0.01, print, ['timer']); t.start(); t.join()", local="l = threading.local(); l.x = 1; l.x",
     main="threading.current_thread() is threading.main_thread(), threading.current_thread().name",
