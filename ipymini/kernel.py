@@ -21,6 +21,7 @@ from .subshells import QUERIES, Subshell, is_comm
 
 log = logging.getLogger("ipymini.kernel")
 EXIT_WITHIN = 0.9  # seconds from shutdown_request to the end of the process, whatever the user's code does
+LATE = 1.0         # seconds after an interrupt_request in which main comes to its signal, however busy the machine
 TWICE = 2.0        # seconds within which a second interrupt of the same request means everything
 SUBSHELLS = {"create_subshell_request", "delete_subshell_request", "list_subshell_request"}
 
@@ -41,7 +42,7 @@ class Kernel:
         self.subs = {None: self.main}
         self.detours = Detours(self.make_subshell, self.end_when_done)
         self.life.detour,self.life.cell_ended = self.detours.open, self.detours.close
-        self.interrupts = SimpleNamespace(last=None, when=0.0, asked=None)  # what the last one meant (subshell, number of its request), and when; when a message asked for the next
+        self.interrupted = SimpleNamespace(last=None, when=0.0, asked=0.0)  # what the last one meant (subshell, number of its request), and when; when a message asked for the next
 
     # --- life
 
@@ -144,13 +145,14 @@ class Kernel:
 
     def spread(self, number):
         "What an interrupt means to others than main: if that is idle the subshell that began last is meant; the second one for the same request means all. On io."
-        asked,self.interrupts.asked = self.interrupts.asked or time.monotonic(), None  # main may come late to its signal: what has begun since is not meant
+        now,asked,self.interrupted.asked = time.monotonic(), self.interrupted.asked, 0.0
+        if now - asked > LATE: asked = now  # by a signal; main may come late to that of a message, and what has begun since is not meant
         busy = [s for s in list(self.subs.values()) if s.worker.now.number and s.worker.now.since <= asked and s is not self.main]
         target = self.main if number or not busy else max(busy, key=lambda s: s.worker.now.since)
         meant = target, number or target.worker.now.number
-        last,when = self.interrupts.last, self.interrupts.when
-        self.interrupts.last,self.interrupts.when = meant, time.monotonic()
-        if last == meant and self.interrupts.when - when < TWICE: return self.interrupt_all()
+        again = self.interrupted.last == meant and now - self.interrupted.when < TWICE
+        self.interrupted.last,self.interrupted.when = meant, now
+        if again: return self.interrupt_all()
         self.interrupt_sub(target)
 
     def interrupt_all(self):
@@ -166,7 +168,7 @@ class Kernel:
         sub.worker.interrupt()
 
     def interrupt_request(self, scope):
-        number,self.interrupts.asked = self.main.worker.now.number, time.monotonic()
+        number,self.interrupted.asked = self.main.worker.now.number, time.monotonic()
         signal_children(signal.SIGINT, of_group=True)
         self.signal_main()
         if number: self.lanes["interrupts"].put(number)

@@ -1,5 +1,6 @@
 "The kernel between a fake bridge and fake channels: requests in, the whole list of messages out."
-import asyncio
+import asyncio, time
+from types import SimpleNamespace
 
 import pytest
 
@@ -224,3 +225,18 @@ def test_stop_on_error_timeout(k, monkeypatch, timeout, answer):
 
     k.worker.take = take_then_receive
     assert k.serve_all(execute("boom", "e")).lines() == BOOM + (aborted("a") if answer == "aborted" else ok("a")) + ok("i", "kernel_info")
+
+
+def test_interrupt_by_message_means_what_had_begun(k, monkeypatch):
+    "Stand in the gap: main comes late to its signal, and meanwhile a subshell has begun its next cell."
+    hit,now = [], SimpleNamespace(number=1, since=time.monotonic())
+    k.subs["s"] = sub = SimpleNamespace(worker=SimpleNamespace(now=now))
+    for name,f in dict(signal_main=lambda: None, interrupt_sub=hit.append).items(): monkeypatch.setattr(k, name, f)
+    monkeypatch.setattr("ipymini.kernel.signal_children", lambda *args, **kw: None)
+    k.interrupt_request(None)
+    now.since = time.monotonic()
+    k.spread(0)
+    assert hit == [k.main]
+    k.interrupt_request(None)
+    k.spread(0)
+    assert hit == [k.main, sub]
