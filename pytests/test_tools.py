@@ -330,7 +330,8 @@ def test_check_kernel():
 
 @pytest.mark.parametrize("tool,args,lines", [
     ("bench.py", ["--quick", "--kernel", "floor", "--rows", "round_trip,start"], ["| start, ms |", "| round_trip, ms |"]),
-    ("bench_growth.py", ["--small", "--growths", "output,clients"], ["| 100 |", "| 3 |"])])
+    ("bench_growth.py", ["--small", "--growths", "output,clients"], ["| 100 |", "| 3 |"]),
+    ("bench_imports.py", ["--top", "5"], ["| all |", "| IPython |", "| zmq |"])])
 def test_bench(tool, args, lines):
     "A quick run: a figure for each row and kernel, no failure."
     done = subprocess.run([sys.executable, root/"tools"/tool, "--kernel", kernel_name, *args], capture_output=True, text=True, timeout=120)
