@@ -220,7 +220,7 @@ def test_in_every_gap(start, code):
     k = start()
     k.execute("import asyncio\n" + ARM).ok()
     for n in STEPS:
-        armed = k.execute(f"arm({n})", wait=False)
+        armed = k.execute(f"arm({n})", stop_on_error=False, wait=False)
         run, info = k.execute(code, stop_on_error=False, wait=False), k.request("kernel_info_request", wait=False)
         for r in (armed, run, info): k.wait(r, 5)
         assert armed.status in CUT and run.status in CUT and info.status in CUT, f"at line {n}: {armed} {run}"
