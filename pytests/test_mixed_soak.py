@@ -77,11 +77,13 @@ class Soaker:
         for c in self.comms: self.send("comm_close", dict(comm_id=c, data={}))
 
 
-def settle(soakers, done, timeout):
-    "Read for all until `done()`; the story of who waits if nothing is answered for `timeout` seconds."
+def settle(k, soakers, done, timeout):
+    "Read for all until `done()`, and for `k`, which would lose messages if it did not; the story of who waits if nothing is answered for `timeout` seconds."
     last, n = time.monotonic(), -1
     while not done():
         for s in soakers: s.reap()
+        while k.poll(0): pass
+        k.unsolicited.clear()
         now = sum(sum(s.answered.values()) for s in soakers)
         if now != n: last, n = time.monotonic(), now
         waiting = [r for s in soakers for r in s.flying]
@@ -101,11 +103,11 @@ def soak(k, clients, n, seed):
     while sum(s.sent for s in soakers) < n:
         for s in soakers:
             while len(s.flying) < FLIGHT: s.step()
-        settle(soakers, lambda: any(len(s.flying) < FLIGHT for s in soakers), 20)
+        settle(k, soakers, lambda: any(len(s.flying) < FLIGHT for s in soakers), 20)
     for finish in (lambda s: None, Soaker.finish):  # what creates answers first
-        settle(soakers, lambda: not any(s.flying for s in soakers), 20)
+        settle(k, soakers, lambda: not any(s.flying for s in soakers), 20)
         for s in soakers: finish(s)
-    settle(soakers, lambda: not any(s.flying for s in soakers), 20)
+    settle(k, soakers, lambda: not any(s.flying for s in soakers), 20)
     return {t: sum(s.answered.get(t, 0) for s in soakers) for t in sorted({t for s in soakers for t in s.answered})}
 
 
