@@ -191,7 +191,7 @@ class Fds:
     @wait_code
     def drain(self):
         "Publish what is in the pipes, without waiting. Any thread."
-        if self.ready(0): self._publish()
+        if self.ready(0) or self.lock.locked(): self._publish()  # locked: another thread may have read what it has not published yet
 
     def _publish(self):
         if not self.lock.acquire(timeout=1): return

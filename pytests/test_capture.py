@@ -130,6 +130,24 @@ def test_drain_in_two_threads(capture, monkeypatch):
     assert got == ["1", "2"]
 
 
+@captured
+def test_drain_waits_for_text_in_other_hands(capture, monkeypatch):
+    "Stand in the gap: another thread has read the pipe empty and not yet published it. Who drains now, as a cell does at its end, must not go on before that is done."
+    told,threads = [], []
+
+    def write(scope, name, text, who):
+        threads.append(threading.Thread(target=lambda: (capture.fds.drain(), told.append("drained"))))
+        threads[0].start()
+        threads[0].join(0.1)  # it must wait until we are done
+        told.append(text)
+
+    monkeypatch.setattr(Scope, "nobody", Scope(Port(send=None, write=write, ask=None)))
+    os.write(1, b"1")
+    capture.fds.drain()
+    threads[0].join(WAIT)
+    assert told == ["1", "drained"]
+
+
 # --- threads, executors, tasks
 
 @captured
