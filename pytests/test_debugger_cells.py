@@ -244,7 +244,9 @@ def test_main_and_a_subshell_stop_at_once(debug):
     assert sorted(debug.locals(f[0])["n"]["value"] for _,f in stops) == ["1", "2"]
     for _,frames in stops: assert len(frames) == 2 and not [f for f in frames if "/ipymini/" in f["source"]["path"]]
     debug.run_on(stops[0][0])
-    assert [debug.k.wait(r).ok().result for r in runs] == ["2", "3"] and debug.info()["stoppedThreads"] == []
+    assert [debug.k.wait(r).ok().result for r in runs] == ["2", "3"]
+    for _ in stops: debug.event("continued")  # the cells may end before the news that they run
+    assert debug.info()["stoppedThreads"] == []
     debug.k.request("delete_subshell_request", sub, "control").ok()
 
 
