@@ -5,7 +5,7 @@ Must not know: Jupyter messages, IPython, what a command means.
 Threads: `request`, `open` and `close` on the debug lane; events on a reader of its own; `sync`, `stop_here` and `place` on threads that run cells; `resume` any.
 Spec: Debug Adapter Protocol, "Base Protocol"."""
 
-import atexit, contextlib, importlib, json, logging, os, queue, socket, sys, threading
+import atexit, contextlib, functools, importlib, json, logging, os, queue, socket, sys, threading
 
 from .frames import HERE, wait_code
 from .lane import hide
@@ -74,8 +74,9 @@ class Adapter:
         if self.pydevd.get_global_debugger() is not None: raise Closed("debugpy is in use in this process already")
         self.socket,theirs = socket.socketpair()
         self.session += 1
-        spawn("dap-connect", lambda: self._connect(theirs))
-        spawn("dap-read", lambda: self._read(self.socket))
+        self.waiting = {}
+        spawn("dap-connect", functools.partial(self._connect, theirs))
+        spawn("dap-read", functools.partial(self._read, self.socket, self.waiting))
 
     def _connect(self, theirs):
         "Start pydevd as `debugpy.listen(..., in_process_debug_adapter=True)` does, but on `theirs`: that listens on a TCP port, which anybody on this machine may use."
@@ -102,18 +103,19 @@ class Adapter:
         self.codes[id(code)] = code
         set_local_events(tool, code, events)
 
-    def _read(self, ours):
+    def _read(self, ours, waiting):
+        "All of one session, the requests that wait for its responses too: its end may come when the next one has begun."
         decoder = Decoder()
-        while data := received(ours):
-            for message in decoder.feed(data): self._received(message)
+        while (data := received(ours)) and ours is self.socket:
+            for message in decoder.feed(data): self._received(message, waiting)
         if ours is self.socket:  # it went, we did not send it away
             self.close()
             self._happened(dict(event="terminated", body={}))
-        self.release(lambda command: dict(success=False, message="the debugger has ended"))
+        release(waiting, lambda command: dict(success=False, message="the debugger has ended"))
 
-    def _received(self, message):
+    def _received(self, message, waiting):
         if message["type"] == "event": return self._happened(message) if message["event"] != "terminated" else None  # told once, at the end
-        command,box = self.waiting.pop(message.get("request_seq"), (None, None))
+        command,box = waiting.pop(message.get("request_seq"), (None, None))
         if box: box.put(message)  # else it was released
 
     def _happened(self, event):
@@ -134,9 +136,7 @@ class Adapter:
 
     def release(self, answer):
         "Answer who waits for a response with `answer(command)`, unless that is None. Any thread."
-        for seq,(command,box) in list(self.waiting.items()):
-            response = answer(command)
-            if response is not None and self.waiting.pop(seq, None): box.put(response)
+        release(self.waiting, answer)
 
     def close(self):
         "End the session: threads run on, untraced, and debugpy's own threads end."
@@ -214,6 +214,13 @@ class Adapter:
     def resume(self):
         "Let all threads run that the debugger holds. Any thread."
         if self.db is not None: self.pydevd.PyDevdAPI().request_resume_thread("*")
+
+
+def release(waiting, answer):
+    "Take those out of `waiting`, seq to (command, box), for whom `answer(command)` is not None, and give it to them."
+    for seq,(command,box) in list(waiting.items()):
+        response = answer(command)
+        if response is not None and waiting.pop(seq, None): box.put(response)
 
 
 def untrace(frame, event, arg): sys.settrace(None)

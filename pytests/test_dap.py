@@ -3,6 +3,8 @@ import functools, os, sys, threading, types
 
 import pytest
 
+from harness import wait_until
+from ipymini import dap
 from ipymini.dap import Adapter, Decoder, as_itself, encode
 
 MESSAGES = [dict(seq=1, type="request", command="é\U0001f600"), dict(body={}), dict(seq=2, body=dict(text="\r\n\r\nContent-Length: 3\r\n\r\n" * 3))]
@@ -71,3 +73,26 @@ def test_thread_that_pydevd_takes_for_another():
     t.start()
     t.join(10)
     assert waited == [(t, ("frame", "line", None))] and t.additional_info is dummy.additional_info and t.stop_reason == 111
+
+
+def test_end_of_one_session_is_not_that_of_the_next(monkeypatch):
+    "The reader of a session that is over comes to its end when the first request of the next one waits already."
+    go, theirs, answers, received = threading.Event(), [], [], dap.received
+    monkeypatch.setattr(dap, "load", lambda: types.SimpleNamespace(get_global_debugger=lambda: None))
+    monkeypatch.setattr(dap, "received", lambda s: received(s) or go.wait(10) and b"")
+    adapter = Adapter(print)
+    adapter._connect = theirs.append
+    adapter.open()
+    late = next(t for t in threading.enumerate() if t.name == "dap-read")
+    adapter.close()
+    adapter.open()
+    asking = threading.Thread(target=lambda: answers.append(adapter.request("initialize", {})), daemon=True)
+    asking.start()
+    wait_until(lambda: adapter.waiting, 10, "the request to wait")
+    go.set()
+    late.join(10)
+    wait_until(lambda: len(theirs) == 2, 10, "the second session's socket")
+    theirs[1].sendall(encode(dict(type="response", request_seq=1, success=True, body=dict(number=2))))
+    asking.join(10)
+    assert [a.get("body") for a in answers] == [dict(number=2)]
+    adapter.close()
