@@ -16,7 +16,8 @@ from .variables import GROUPS, Variables, page
 log = logging.getLogger("ipymini.debugger")
 PASSED = set("""completions setVariable setExpression setExceptionBreakpoints setFunctionBreakpoints stepInTargets gotoTargets goto threads
     scopes evaluate""".split())  # debugpy answers these as they are
-STOPPED = {"next", "stepIn", "stepOut", "exceptionInfo"}  # and these too, if their thread is stopped: what is left for one that runs would be done at its next stop
+STEPS = {"next", "stepIn", "stepOut"}
+STOPPED = STEPS | {"exceptionInfo"}  # and these too, if their thread is stopped: what is left for one that runs would be done at its next stop
 HELD = {"completions", "setVariable", "setExpression", "stepInTargets", "exceptionInfo", "variables", "evaluate", "stackTrace"}  # answered by the stopped thread
 LATE = "the thread runs on"
 NO_FRAMES = dict(body=dict(stackFrames=[], totalFrames=0))
@@ -66,7 +67,7 @@ class Debugger:
         if command in STOPPED: self.must_be_stopped(**arguments)
         if command == "scopes" and not self.stopped: raise Refused("no thread is stopped")
         if command not in PASSED | STOPPED: raise Refused(f"this debugger knows no {command!r}")
-        return self.adapter.request(command, arguments)
+        return self.adapter.request(command, arguments) if command not in STEPS else self.resumed(command, arguments)
 
     def must_be_stopped(self, threadId=None, **_):
         if threadId not in self.stopped: raise Refused(f"thread {threadId} is not stopped")
@@ -122,7 +123,12 @@ class Debugger:
 
     def run_on(self, **arguments):
         if not self.stopped: return dict(body=dict(allThreadsContinued=True))  # debugpy would answer at the next stop
-        return self.adapter.request("continue", arguments)
+        return self.resumed("continue", arguments)
+
+    def resumed(self, command, arguments):
+        "The response to what lets all threads run on: from now on, as a cell may have ended before debugpy tells of it."
+        self.stopped.clear()
+        return self.adapter.request(command, arguments)
 
     def pause(self, threadId, **more):
         "Stop a thread soon. Not one in which an event loop waits: it would stop in there, where nothing of the user's is to be seen."

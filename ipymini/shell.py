@@ -210,8 +210,9 @@ class ZMQInteractiveShell(InteractiveShell):
         etype,value,tb = exc_tuple or sys.exc_info()
         for e in chain(value): trim(e.__traceback__)
         if isinstance(value, asyncio.CancelledError) and value.args == (INTERRUPT,):
-            cut_asyncio(tb)
+            cut(tb, "asyncio")
             exc_tuple = KeyboardInterrupt, KeyboardInterrupt().with_traceback(tb), tb
+        elif isinstance(value, KeyboardInterrupt): cut(tb, "bdb", "pdb")
         super().showtraceback(exc_tuple, *args, **kwargs)
 
     def _format_exception_for_storage(self, exception, *args, **kwargs):
@@ -300,11 +301,11 @@ def trim(tb):
     if last is not None: last.tb_next = None
 
 
-def cut_asyncio(tb):
-    "Cut the end of a traceback that is in asyncio: of an interrupted cell it shows where it waited, not how asyncio does that."
+def cut(tb, *modules):
+    "Cut the end of a traceback that is in `modules`: of an interrupted cell it shows where that waited, not how asyncio or a prompt does so."
     last = tb
     while tb is not None:
-        if tb.tb_frame.f_globals.get("__name__", "").partition(".")[0] != "asyncio": last = tb
+        if tb.tb_frame.f_globals.get("__name__", "").partition(".")[0] not in modules: last = tb
         tb = tb.tb_next
     if last is not None: last.tb_next = None
 

@@ -1,7 +1,7 @@
 """Harness room: a kernel under test, its clients, and what one request brought. Every message that arrives is checked by spec.
 Knows jupyter_client (manager and session), pyzmq, spec. Must not know: pytest, the kernel's insides. Threads: the test's own.
 Spec: messaging. A client reads all four channels with one poller, files each message under its parent, and waits for events with a deadline."""
-import hashlib, hmac, json, os, signal, tempfile, time, uuid, zmq
+import hashlib, hmac, json, os, psutil, signal, tempfile, time, uuid, zmq
 from contextlib import contextmanager
 from datetime import datetime, timezone
 from pathlib import Path
@@ -247,6 +247,11 @@ class Kernel(Client):
 
     @property
     def process(self): return self.km.provisioner.process
+
+    def rss(self):
+        "The kernel's resident bytes, after a collection and without what the allocator only keeps for later."
+        self.execute("import ctypes, gc\ngc.collect()\nif hasattr(ctypes.CDLL(None), 'malloc_trim'): ctypes.CDLL(None).malloc_trim(0)", silent=True).ok()
+        return psutil.Process(self.pid).memory_info().rss
 
     def log_text(self, n=3000): return self.log_path.read_text(errors="replace")[-n:]
 

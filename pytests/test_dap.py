@@ -6,6 +6,7 @@ import pytest
 from harness import wait_until
 from ipymini import dap
 from ipymini.dap import Adapter, Decoder, as_itself, encode
+from ipymini.debugger import Debugger
 
 MESSAGES = [dict(seq=1, type="request", command="é\U0001f600"), dict(body={}), dict(seq=2, body=dict(text="\r\n\r\nContent-Length: 3\r\n\r\n" * 3))]
 
@@ -96,3 +97,19 @@ def test_end_of_one_session_is_not_that_of_the_next(monkeypatch):
     asking.join(10)
     assert [a.get("body") for a in answers] == [dict(number=2)]
     adapter.close()
+
+
+@pytest.mark.parametrize("command", ["continue", "next", "stepIn", "stepOut"])
+def test_threads_run_from_the_request_on(command):
+    "A thread may end its cell before debugpy tells that it runs; one that stops meanwhile is stopped."
+    debugger = Debugger(types.SimpleNamespace(), lambda *args: None)
+    def request(command, arguments):
+        told.append(debugger.info()["body"]["stoppedThreads"])
+        debugger.on_event(dict(event="stopped", body=dict(threadId=2, reason="breakpoint")))
+        return dict(success=True, body={})
+    told, debugger.adapter.request = [], request
+    debugger.on_event(dict(event="stopped", body=dict(threadId=1, reason="breakpoint")))
+    assert debugger.request(None, command, dict(threadId=1), 7, "request")["success"]
+    assert told == [[]] and debugger.info()["body"]["stoppedThreads"] == [2]
+    debugger.on_event(dict(event="continued", body=dict(threadId=1, allThreadsContinued=False)))
+    assert debugger.info()["body"]["stoppedThreads"] == [2]

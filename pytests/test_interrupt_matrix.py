@@ -1,6 +1,6 @@
 """Whole kernel: what a cell may be doing x the doors an interrupt comes through, with another subshell at work that must not feel it.
 Spec: messaging (interrupt_request); JEP 91. A KeyboardInterrupt within half a second, and the next cell runs."""
-import os, signal, time
+import os, re, signal, time
 
 import pytest
 
@@ -83,6 +83,7 @@ def test_pdb(start, stop, door):
     k.sees(run, "started\n", 5)
     k.pump(lambda: asked, 5, "the prompt")
     fails(run, interrupted(k, run, door))
+    assert not re.search(r"\b[bp]db\.py", "\n".join(run.content["traceback"])), run  # it shows the user's line, and no prompt's
     assert "\nwent on\n" not in run.stdout and k.execute("print('next')").ok().stdout == "next\n"
 
 

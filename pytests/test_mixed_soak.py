@@ -121,8 +121,7 @@ def forget(k):
     "The kernel's resident bytes after IPython has dropped what a session keeps of each cell by design: In, Out, outputs and exceptions."
     k.execute("%reset -f").ok()
     k.execute(SETUP).ok()
-    k.execute("import ctypes\ngc.collect()\nctypes.CDLL(None).malloc_trim(0);").ok()
-    return state(k)["rss"]
+    return k.rss()
 
 
 def test_mixed_soak(start):

@@ -78,10 +78,10 @@ def test_memory_stays():
         def round_(): [k.wait(k.execute("print('x' * 1000);", store_history=False, silent=False)) for _ in range(500)]
 
         round_()
-        first = psutil.Process(k.pid).memory_info().rss
+        first = k.rss()
         for _ in range(3):
             round_()
             k.runs.clear()
-        grown = psutil.Process(k.pid).memory_info().rss - first
+        grown = k.rss() - first
         assert grown < 8 << 20, f"{grown >> 10} KiB"
     finally: k.close()

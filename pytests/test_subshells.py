@@ -263,19 +263,15 @@ def test_many(start):
         for s in subs: s.delete().ok()
         k.runs.clear()
 
-    def rss():
-        k.execute("gc.collect();").ok()
-        return psutil.Process(k.pid).memory_info().rss
-
     for n in (1, 64, 64): round_(n)
     names = "[t.name for t in threading.enumerate() if 'subshell' in t.name]"
     wait_until(lambda: k.execute(names).ok().result == "[]", 5, "threads to end")
-    first, n = rss(), len(threads(k))
+    first, n = k.rss(), len(threads(k))
     for i in (1, 2, 7, 31, 64, 64): round_(i)
     wait_until(lambda: k.execute(names).ok().result == "[]" and len(threads(k)) <= n, 5, f"threads to be {n} again")
     assert listed(k) == []
     wait_until(lambda: k.execute(SHELLS).ok().result == "1", 5, "all shells but one to go")  # what watches for queries looks once more
-    grown = rss() - first
+    grown = k.rss() - first
     print(f"169 subshells: {n} threads before and after, {grown >> 10} KiB more")
     assert grown < 8 << 20, f"{grown >> 10} KiB"
 
