@@ -276,8 +276,9 @@ def is_stdlib(filename): return filename.startswith(("<frozen ", STDLIB)) and "s
 
 def bury():
     "Forget the dummies that pydevd makes of dying threads, in which the destructors of thread locals run last."
-    for ident,t in list(threading._active.items()):
-        if isinstance(t, threading._DummyThread) and ident not in sys._current_frames(): threading._active.pop(ident, None)
+    with threading._active_limbo_lock:  # or a thread that starts just now with a dead one's number would be forgotten
+        for ident,t in list(threading._active.items()):
+            if isinstance(t, threading._DummyThread) and ident not in sys._current_frames(): threading._active.pop(ident, None)
 
 
 def spawn(name, f):

@@ -113,3 +113,21 @@ def test_threads_run_from_the_request_on(command):
     assert told == [[]] and debugger.info()["body"]["stoppedThreads"] == [2]
     debugger.on_event(dict(event="continued", body=dict(threadId=1, allThreadsContinued=False)))
     assert debugger.info()["body"]["stoppedThreads"] == [2]
+
+
+def test_a_new_thread_is_not_buried(monkeypatch):
+    "It starts with a dummy's number, just when that is found to be dead."
+    number = -7
+    new = threading.Thread(target=print)
+    monkeypatch.setitem(threading._active, number, threading._DummyThread.__new__(threading._DummyThread))
+    def register():
+        with threading._active_limbo_lock: threading._active[number] = new  # as threading does
+    starting = threading.Thread(target=register)
+    def frames():
+        if not starting.ident: starting.start()
+        starting.join(0.2)
+        return {}
+    monkeypatch.setattr(dap, "sys", types.SimpleNamespace(_current_frames=frames))
+    dap.bury()
+    starting.join(10)
+    assert threading._active[number] is new
