@@ -229,6 +229,17 @@ class Client:
 class Kernel(Client):
     "A kernel process and the first client of it; `env` is added to the tests' own, `cwd` and `extra_arguments` go to KernelManager.start_kernel."
     def __init__(self, name=None, ready=True, transport="tcp", key=None, **start):
+        for again in (True, True, False):
+            self._start(name, transport, key, **start)
+            try:
+                if ready: self.wait_ready()
+                break
+            except BaseException:
+                taken = "Address already in use" in self.log_text()  # by anybody, after jupyter_client had found that port to be free
+                self.close()
+                if not (taken and again): raise
+
+    def _start(self, name, transport, key, **start):
         self.tmp = tempfile.TemporaryDirectory(prefix="kernel-test-")
         self.log_path = Path(self.tmp.name) / "log"
         self.km = KernelManager(kernel_name=name or KERNEL_NAME, transport=transport)
@@ -239,11 +250,6 @@ class Kernel(Client):
         self.km.start_kernel(stdout=self.log_file, stderr=self.log_file, env=env, **start)
         self.pid = self.km.provisioner.pid
         super().__init__(self.km.connection_file, lambda: self.process.poll() is None, self.log_text)
-        if not ready: return
-        try: self.wait_ready()
-        except BaseException:
-            self.close()
-            raise
 
     @property
     def process(self): return self.km.provisioner.process
