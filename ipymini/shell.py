@@ -113,6 +113,13 @@ class Compiler(CachingCompiler):
 
     def get_code_name(self, raw_code, transformed_code, number): return cell_file(raw_code)
 
+    def ast_parse(self, *args, **kwargs):
+        "As IPython's; CPython 3.11 fails now and then if another thread parses, too, and a collection lets that run (gh-106905). The next try may not."
+        for _ in range(20):
+            try: return super().ast_parse(*args, **kwargs)
+            except SystemError as e: error = e
+        raise error
+
 
 class ZMQInteractiveShell(InteractiveShell):
     "IPython as a kernel has it. Libraries look for this class's name."

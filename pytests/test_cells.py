@@ -1,9 +1,10 @@
 "The file name of a cell: the hash that JupyterLab computes, and what is around it."
-import os, random, tempfile
+import ast, gc, os, random, tempfile, threading
 
 import pytest
 
 from ipymini.cells import HASH_SEED, cell_file, murmur2, prefix
+from ipymini.shell import Compiler
 
 VECTORS = [(b"", 0, 0), (b"", 1, 0x5BD15E36), (b"hello", 0, 0xE56129CB)]
 
@@ -53,3 +54,18 @@ def test_cell_name_from_the_environment(monkeypatch):
     assert cell_file("1") == "cell.py"
     monkeypatch.setenv("IPYMINI_CELL_NAME", "")
     assert cell_file("1").startswith(prefix())
+
+
+def test_cells_are_parsed_on_several_threads(request):
+    "Stand in the gap: another thread parses while this one does, which CPython 3.11 takes for an error of its own (gh-106905)."
+    parsed, before = [], gc.get_threshold()
+    def parse_there(phase, info):
+        if phase == "start" and len(parsed) < 3 and threading.current_thread() is threading.main_thread():
+            t = threading.Thread(target=lambda: parsed.append(ast.parse("1")))
+            t.start()
+            t.join()
+    request.addfinalizer(lambda: (gc.callbacks.remove(parse_there), gc.set_threshold(*before)))
+    gc.callbacks.append(parse_there)
+    gc.set_threshold(100)
+    tree = Compiler().ast_parse("\n".join(f"x{i} = f({i}, (a, [b, {i}]))" for i in range(200)))
+    assert len(parsed) == 3 and len(tree.body) == 200
