@@ -1,6 +1,8 @@
 """Debugging room: a debug client as JupyterLab is one, on a kernel of the harness. Knows the shape of DAP's responses and events, and checks it of all it sees.
 Must not know: pytest, the kernel's insides. Threads: the test's own. Spec: messaging, "Debug request"; Debug Adapter Protocol."""
+import os, signal, time
 from contextlib import contextmanager
+from pathlib import Path
 
 from harness import TIMEOUT, kind
 from ipymini.cells import HASH_SEED, murmur2
@@ -65,9 +67,23 @@ class Debug:
 
     def event(self, name, timeout=TIMEOUT):
         "The body of the next event `name`."
-        found = self.k.pump(lambda: self.next(name), timeout, f"the event {name}")
+        if not self.k.arrives(lambda: self.next(name), timeout): raise AssertionError(self.k.story(f"waited {timeout} s in vain for the event {name}") + self.stacks())
+        found = self.next(name)
         self.seen = found["seq"]
         return found.get("body")
+
+    def show_stacks(self):
+        "Let `stacks` tell what the kernel's threads do, without its help."
+        self.k.execute(f"__import__('faulthandler').register(__import__('signal').SIGUSR1, file=open({self.stacks_path!r}, 'w'))", silent=True, store_history=False).ok()
+
+    def stacks(self):
+        "What each of the kernel's threads is doing."
+        os.kill(self.k.pid, signal.SIGUSR1)
+        time.sleep(0.5)
+        return Path(self.stacks_path).read_text()
+
+    @property
+    def stacks_path(self): return os.path.join(self.k.tmp.name, "stacks")
 
     def none(self, name):
         "Assert that no event `name` came since the last one waited for."
@@ -145,6 +161,8 @@ def where(frames): return [(f["name"], f["line"]) for f in frames]
 @contextmanager
 def debugging(k, **arguments):
     "A debug session on the kernel `k`; at its end nothing is left stopped."
-    d = Debug(k).attach(**arguments)
+    d = Debug(k)
+    d.show_stacks()
+    d.attach(**arguments)
     try: yield d
     finally: d.ask("disconnect", restart=False, terminateDebuggee=False)
