@@ -277,14 +277,17 @@ class Debugger:
         return dict(body=self.variables.variable(dstVariableName, value, dstVariableName))
 
 
-@functools.cache
 def make_folder(path):
-    "Make the folder for cells, which goes with this process. Refused if it is somebody else's: where files are temporary, anybody may make one, with links in it."
+    "Make the folder for cells, which goes with this process, or make it again if somebody has cleaned up. Refused if it is somebody else's: where files are temporary, anybody may make one, with links in it."
     try: os.mkdir(path, 0o700)
     except FileExistsError:
         found = os.lstat(path)
         if not stat.S_ISDIR(found.st_mode) or os.name == "posix" and found.st_uid != os.getuid(): raise Refused(f"{path} is not this kernel's") from None
-    atexit.register(shutil.rmtree, path, ignore_errors=True)
+    remove_at_end(path)
+
+
+@functools.cache
+def remove_at_end(path): atexit.register(shutil.rmtree, path, ignore_errors=True)
 
 
 def call(f, arguments):

@@ -137,17 +137,18 @@ class Worker:
 
     def serve_meanwhile(self):
         "Serve what need not wait for the cell that runs."
-        for msg in self.take(self.meanwhile): drive(self.serve(msg))
+        while msgs := self.take(self.meanwhile):
+            for msg in msgs: drive(self.serve(msg))
 
     @contextlib.contextmanager
-    def attentive(self):
-        "Inside, on the main thread: what comes and need not wait for the cell is served at once, between two of its bytecodes, by means of a signal."
+    def attentive(self, wake):
+        "Inside, on the main thread: what comes and need not wait for the cell is served at once, between two of its bytecodes. `wake()` sends SIGURG, a few times."
         def on_signal(signum, frame):
             if callable(before): before(signum, frame)
             if whose(frame) in ("user", "task"): self.serve_meanwhile()
-            elif any(map(self.meanwhile, list(self.inbox))): self.soon(self._rung)
+            elif any(map(self.meanwhile, list(self.inbox))): wake()  # once more: our own code has to finish first
         before = signal.signal(signal.SIGURG, on_signal)
-        self.now.wake = lambda: signal.pthread_kill(self.thread.ident, signal.SIGURG)
+        self.now.wake = wake
         try:
             self.serve_meanwhile()
             yield

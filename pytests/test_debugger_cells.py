@@ -1,5 +1,7 @@
 """Which code a debugger stops in: the names of cells, every kind of code in them, and breakpoints that change while it runs.
 `debug` is a session on the module's kernel. Spec: messaging, "Debug request"; Debug Adapter Protocol."""
+import os, shutil
+
 import pytest
 from debugging import Debug, debugging, where
 
@@ -60,6 +62,16 @@ def test_folder_of_somebody_else(start, tmp_path):
     (tmp_path / folder).symlink_to(tmp_path / "elsewhere")
     assert d.refused("dumpCell", code="1")
     assert not list((tmp_path / "elsewhere").iterdir())
+
+
+def test_folder_that_somebody_removed(start):
+    "As those who clean up temporary files do, in a kernel that lives for long."
+    d = Debug(start())
+    path = d.ask("dumpCell", code="1")["sourcePath"]
+    shutil.rmtree(os.path.dirname(path))
+    assert d.ask("dumpCell", code="1")["sourcePath"] == path and os.path.exists(path)
+    d.k.shutdown()
+    assert not os.path.exists(os.path.dirname(path))
 
 
 # --- kinds of code

@@ -5,7 +5,9 @@ import pytest
 
 import ipymini.frames as frames, ipymini.worker as worker_room
 from fakes import CallingWorker
+from harness import wait_until
 from ipymini.frames import cell_code
+from ipymini.signals import Signals
 
 
 @pytest.fixture
@@ -155,3 +157,29 @@ def test_no_exception_into_delicate_code(worker, monkeypatch, code):
         worker.user.runs = 1
         worker.user.interrupt(frame_of)
         assert hits.pop() == looks
+
+
+def test_attentive_in_kernel_code(monkeypatch):
+    "Stand in the gap: the signal of a message comes while our own code runs. It is served as soon as that is over, not at the cell's end."
+    places, served, signals = iter(["kernel"] * 3), [], Signals()
+    async def serve(msg): served.append(msg)
+    w = worker_room.Worker(serve, lambda msg: True)
+    w.thread, w.loop, signals.main = threading.current_thread(), asyncio.new_event_loop(), threading.get_ident()
+    monkeypatch.setattr(worker_room, "whose", lambda frame: next(places, "user"))
+    with w.attentive(lambda: signals.wake_main(surely=True)):
+        w.put("msg")
+        wait_until(lambda: served, 5, "the message to be served")
+    assert served == ["msg"] and next(places, None) is None
+    w.loop.close()
+
+
+def test_attentive_while_it_serves():
+    "What comes while another message is served has its turn behind that."
+    served = []
+    async def serve(msg):
+        served.append(msg)
+        if msg == "first": w.inbox.append("second")
+    w = worker_room.Worker(serve, lambda msg: True)
+    w.inbox.append("first")
+    w.serve_meanwhile()
+    assert served == ["first", "second"]
