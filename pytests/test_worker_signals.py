@@ -45,10 +45,10 @@ def test_signal_in_user_code(worker):
     assert got == ["interrupted"]
 
 
-def in_loop(worker, after, again=lambda number: pytest.fail("again")):
+def in_loop(worker, after, again=lambda number: pytest.fail("again"), later=lambda number: None):
     "A callback of asyncio's own in which the signal arrives, as when the loop waits; then `after()`."
-    scope = dict(__name__="asyncio.events", sys=sys, on_signal=worker.on_signal, again=again, after=after)
-    exec("def call():\n    on_signal(sys._getframe(), again)\n    after()", scope)
+    scope = dict(__name__="asyncio.events", sys=sys, on_signal=worker.on_signal, again=again, later=later, after=after)
+    exec("def call():\n    on_signal(sys._getframe(), again, later)\n    after()", scope)
     return scope["call"]
 
 
@@ -80,6 +80,21 @@ def test_signal_while_awaiting(worker):
 
     worker.serve_all(lambda: worker.await_cell(cell()), lambda: worker.await_cell(next_cell()))
     assert got[1:] == [(frames.INTERRUPT,), "other task", "next"] and worker.task is None
+
+
+def test_signal_as_the_cell_goes_on(worker):
+    "Stand in the gap: the cancellation is on its way when the cell goes on, and may block, in a loop of its own for one. So long the interrupt has not hit it, and is to come again."
+    got, asked, now = [], [], worker.now
+
+    async def cell():
+        worker.loop.call_soon(in_loop(worker, lambda: None, later=asked.append))
+        await asyncio.sleep(0)
+        got.append((asked == [now.number], now.hit == now.number))
+        try: await asyncio.sleep(30)
+        except asyncio.CancelledError: got.append(now.hit == now.number)
+
+    worker.serve_all(lambda: worker.await_cell(cell()))
+    assert got == [(True, False), True]
 
 
 def test_signal_as_the_cell_ends(worker):
