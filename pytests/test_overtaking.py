@@ -4,7 +4,7 @@ import statistics, time, uuid
 
 import pytest
 
-from harness import Sub, kind, slack
+from harness import Sub, kind, slack, wait_until
 
 AFTER = 0.05   # seconds that a query waits for its turn
 WITHIN = 0.1   # seconds in which it is answered then
@@ -123,7 +123,7 @@ def test_completion_has_a_budget(start):
     "An object that takes two seconds to tell its names: cut at half a second; a cell sent behind it does not wait."
     kernel = start(env=dict(IPYMINI_COMPLETION_TIMEOUT=""))
     kernel.execute(SLOW).ok()
-    kernel.request("complete_request", dict(code="[].app", cursor_pos=6)).ok()  # the first may take longer
+    wait_until(lambda: kernel.request("complete_request", dict(code="[].app", cursor_pos=6)).ok().content["matches"])  # the first may take longer; while it does no other begins
     sent = time.monotonic()
     run = kernel.request("complete_request", dict(code="slow.", cursor_pos=5), wait=False)
     cell = kernel.execute("'not delayed'", wait=False)
