@@ -206,7 +206,7 @@ class Worker:
     def _cancel(self, everything):
         if everything: tasks = [t for t in asyncio.all_tasks(self.loop) if t not in (self.server, self.now.ending)]
         else: tasks = [self.task] if self.task is not None else [] if self.now.number else list(self.now.unlocked)
-        if self.task in tasks: self.now.hit = self.now.number
+        if self.task in tasks and not self.task.get_coro().cr_running: self.now.hit = self.now.number  # one that runs, and a loop inside, feels nothing of it
         for t in tasks: t.cancel(INTERRUPT)
 
     def on_signal(self, frame, again, later=lambda number: None):
@@ -221,7 +221,7 @@ class Worker:
             PENDING[:],now.hit = (self.thread.ident, now), 0
             return again(now.number)
         if who != "user" and (self.task is not None or not now.number): self.cancel_soon()
-        if who in ("task", "loop") and self.task is not None and now.repeated != now.number:
+        if self.task is not None and (who == "loop" or who == "task" and now.repeated != now.number):
             now.hit = 0
             return later(now.number)  # maybe another cell's task, which does not block for long; or the cell goes on before it is cancelled, and blocks
         now.hit = now.number

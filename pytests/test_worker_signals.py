@@ -82,11 +82,13 @@ def test_signal_while_awaiting(worker):
     assert got[1:] == [(frames.INTERRUPT,), "other task", "next"] and worker.task is None
 
 
-def test_signal_as_the_cell_goes_on(worker):
+@pytest.mark.parametrize("again", [False, True])
+def test_signal_as_the_cell_goes_on(worker, again):
     "Stand in the gap: the cancellation is on its way when the cell goes on, and may block, in a loop of its own for one. So long the interrupt has not hit it, and is to come again."
     got, asked, now = [], [], worker.now
 
     async def cell():
+        if again: now.repeated = now.number  # the first one had found code of ours
         worker.loop.call_soon(in_loop(worker, lambda: None, later=asked.append))
         await asyncio.sleep(0)
         got.append((asked == [now.number], now.hit == now.number))
