@@ -154,4 +154,5 @@ def test_on_a_subshell(k):
 def test_many_nested_runs_leave_nothing(k):
     "Neither loops nor descriptors."
     k.execute("import gc, os\nasyncio.run(f())\ngc.collect()\nbefore = len(os.listdir('/proc/self/fd'))").ok()
-    assert k.execute("for _ in range(50): asyncio.run(f())\nlen(os.listdir('/proc/self/fd')) - before").ok().result == "0"
+    run = k.execute("for _ in range(50): asyncio.run(f())\nlen(os.listdir('/proc/self/fd')) - before").ok()
+    assert int(run.result) <= 0  # what interrupted runs have left, in the tests before, may be collected meanwhile
