@@ -76,7 +76,7 @@ class KernelFacade:
     def processing_events(self):
         "Inside, comm messages are served as they arrive, on the main thread, also while a cell computes. Gives a function that serves them now."
         worker,signals = self._kernel.main.worker, self._kernel.signals
-        with worker.attentive(lambda: signals.wake_main(surely=True)): yield worker.serve_meanwhile
+        with worker.attentive(lambda: signals.wake_main(surely=True), signals.wake_soon): yield worker.serve_meanwhile
 
     def do_one_iteration(self):
         "Serve the comm messages that have arrived; for cells that compute for long. The cell's own thread."

@@ -52,4 +52,8 @@ class Signals:
         "Let main look whether anything is due; `surely`: some more times, as this signal may be lost, too. Any thread."
         if NUDGE is None: return
         signal.pthread_kill(self.main, NUDGE)
-        if surely and self.lane.queue.empty(): self.lane.put(None)
+        if surely: self.wake_soon()
+
+    def wake_soon(self):
+        "Let main look a few times from now on, not at once: also for a handler that runs on main itself."
+        if self.lane.queue.empty(): self.lane.put(None)

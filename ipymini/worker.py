@@ -141,12 +141,12 @@ class Worker:
             for msg in msgs: drive(self.serve(msg))
 
     @contextlib.contextmanager
-    def attentive(self, wake):
-        "Inside, on the main thread: what comes and need not wait for the cell is served at once, between two of its bytecodes. `wake()` sends SIGURG, a few times."
+    def attentive(self, wake, again):
+        "Inside, on the main thread: what comes and need not wait for the cell is served at once, between two of its bytecodes. `wake()` sends SIGURG now, `again()` soon."
         def on_signal(signum, frame):
             if callable(before): before(signum, frame)
             if whose(frame) in ("user", "task"): self.serve_meanwhile()
-            elif any(map(self.meanwhile, list(self.inbox))): wake()  # once more: our own code has to finish first
+            elif any(map(self.meanwhile, list(self.inbox))): again()  # our own code has to finish first, and this is in the middle of it
         before = signal.signal(signal.SIGURG, on_signal)
         self.now.wake = wake
         try:

@@ -1,10 +1,10 @@
 """Debugging room: a debug client as JupyterLab is one, on a kernel of the harness. Knows the shape of DAP's responses and events, and checks it of all it sees.
 Must not know: pytest, the kernel's insides. Threads: the test's own. Spec: messaging, "Debug request"; Debug Adapter Protocol."""
-import os, signal, time
+import os, signal
 from contextlib import contextmanager
 from pathlib import Path
 
-from harness import TIMEOUT, kind
+from harness import TIMEOUT, kind, wait_until
 from ipymini.cells import HASH_SEED, murmur2
 
 RESPONSE = {"seq", "type", "request_seq", "success", "command"}
@@ -79,7 +79,7 @@ class Debug:
     def stacks(self):
         "What each of the kernel's threads is doing."
         os.kill(self.k.pid, signal.SIGUSR1)
-        time.sleep(0.5)
+        wait_until(lambda: "_run_module_as_main" in Path(self.stacks_path).read_text(), what="the main thread, which comes last")
         return Path(self.stacks_path).read_text()
 
     @property
