@@ -189,15 +189,16 @@ class Adapter:
             if self.db is db: db.enable_tracing()
 
     def place(self, frame):
-        """What is the calling thread doing, interrupted in `frame`, if the debugger has stopped it? "wait": just that. "work": it evaluates something. "busy": something
-        that must not be interrupted, as is all that debugpy does before and after. None: it is not stopped."""
+        """What is the calling thread doing, interrupted in `frame`, if the debugger has stopped it? "wait": just that. "work": what it evaluates. "busy": something
+        that must not be interrupted, as is all that debugpy does before and after, and around what it evaluates. None: it is not stopped."""
         if self.db is None: return None
         names,inner,loop = [], frame, self.pydevd.PyDB._do_wait_suspend.__code__
         while frame is not None and frame.f_code is not loop:
-            names.append("wait" if frame.f_code.co_filename == threading.__file__ else frame.f_code.co_name)
+            names.append(frame.f_code.co_name)
             frame = frame.f_back
         if frame is None: return "busy" if is_debugpy(inner) else None
-        return "wait" if set(names) == {"wait"} else "work" if "do_it" in names else "busy"
+        if set(names) == {"wait"} and inner.f_code.co_filename == threading.__file__: return "wait"  # not where threading takes its locks and gives them back
+        return "work" if "do_it" in names and not is_debugpy(inner) else "busy"
 
     def free(self):
         "Let the calling thread, which waits, not be stopped any more."

@@ -9,7 +9,7 @@ import importlib._bootstrap, logging, os, threading
 
 HERE = os.path.dirname(os.path.abspath(__file__)) + os.sep
 CELLS,WAITS,ROOTS = set(), set(), set()  # code objects of functions of ours
-PENDING = []                             # if a thread is to be interrupted as soon as it leaves our code: its ident, and its worker's `now`
+PENDING = []                             # if a thread is to be interrupted as soon as it leaves our code: its ident, and a function to call then
 LIB = os.path.dirname(os.path.dirname(logging.__file__))
 DELICATE = {importlib._bootstrap._get_module_lock.__code__.co_filename, logging.__file__,  # files whose code takes locks that kernel threads need, too
     *(os.path.join(LIB, "asyncio", f"{name}.py") for name in ("base_events", "events", "futures", "runners", "tasks"))}  # or would lose a step of a nested loop
@@ -37,9 +37,9 @@ def root_code(f):
 def raise_pending():
     "KeyboardInterrupt, if this thread was interrupted while it ran the function of ours that calls this as its last act."
     if PENDING[:1] != [threading.get_ident()]: return
-    _,now = PENDING
+    _,hit = PENDING
     PENDING.clear()
-    now.hit = now.number
+    hit()
     raise KeyboardInterrupt
 
 

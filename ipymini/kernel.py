@@ -120,9 +120,10 @@ class Kernel:
         try:
             if place == "busy": return
             if not meant: self.channels.call(lambda number=worker.now.number: self.spread(number))
-            worker.on_signal(frame, self.interrupt_again, lambda number: self.channels.call(lambda: self.lanes["interrupts"].put(number)))
+            hit = None if place != "work" else lambda: None  # what it evaluates, not the cell
+            worker.on_signal(frame, self.interrupt_again, lambda number: self.channels.call(lambda: self.lanes["interrupts"].put(number)), hit)
         finally:
-            if place and place != "wait":  # what it hit was the debugger's, not the cell
+            if place and place != "wait":  # the cell is still to be interrupted
                 worker.now.hit = 0
                 self.channels.call(lambda number=worker.now.number: self.signal_again(number))
 

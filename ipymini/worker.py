@@ -209,22 +209,26 @@ class Worker:
         if self.task in tasks and not self.task.get_coro().cr_running: self.now.hit = self.now.number  # one that runs, and a loop inside, feels nothing of it
         for t in tasks: t.cancel(INTERRUPT)
 
-    def on_signal(self, frame, again, later=lambda number: None):
+    def hit(self):
+        "The request that is served has been interrupted."
+        self.now.hit = self.now.number
+
+    def on_signal(self, frame, again, later=lambda number: None, hit=None):
         """The interrupt itself, on this worker's thread. KeyboardInterrupt in user code; `again(number)` is called if our own code has to finish
-        first, `later(number)` if the loop may have its turn soon enough to cancel the cell."""
-        now = self.now
+        first, `later(number)` if the loop may have its turn soon enough to cancel the cell. `hit()`: what it means that it was raised."""
+        now,hit = self.now, hit or self.hit
         PENDING.clear()
         if self.server is None or self.server.done(): return  # starting or ending
         who = whose(frame)
         if is_delicate(frame) and (place := (frame.f_code, frame.f_lasti)) != now.place: now.place,who = place, "kernel"  # once only: there it may wait for somebody, too
         if who == "kernel" and now.number:
-            PENDING[:],now.hit = (self.thread.ident, now), 0
+            PENDING[:],now.hit = (self.thread.ident, hit), 0
             return again(now.number)
         if who != "user" and (self.task is not None or not now.number): self.cancel_soon()
         if self.task is not None and (who == "loop" or who == "task" and now.repeated != now.number):
             now.hit = 0
             return later(now.number)  # maybe another cell's task, which does not block for long; or the cell goes on before it is cancelled, and blocks
-        now.hit = now.number
+        hit()
         if who in ("user", "task"): raise KeyboardInterrupt
 
     def interrupt(self):

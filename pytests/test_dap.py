@@ -57,7 +57,9 @@ class PyDB: exec(LOOP)
 
 
 @pytest.mark.parametrize("place,names", [(None, ["cell.f"]), (None, ["cell.f", "queue.get", "threading.wait"]), ("wait", ["cell.f", "pydevd.do_wait_suspend", "loop", "threading.wait"]),
-    ("work", ["cell.f", "loop", "pydevd.do_it", "cell.g"]), ("busy", ["cell.f", "loop", "queue.get"]), ("busy", ["cell.f", "pydevd.do_wait_suspend"]),
+    ("work", ["cell.f", "loop", "pydevd.do_it", "cell.g"]), ("work", ["cell.f", "loop", "pydevd.do_it", "cell.g", "threading.wait"]),
+    ("busy", ["cell.f", "loop", "pydevd.do_it", "threading.notify"]), ("busy", ["cell.f", "loop", "queue.get"]),
+    ("busy", ["cell.f", "loop", "threading.wait", "threading.__enter__"]), ("busy", ["cell.f", "pydevd.do_wait_suspend"]),
     ("busy", ["cell.f", "pydevd.set_suspend", "queue.put", "threading.notify"]), (None, ["cell.f", "pydevd.handle_breakpoint_condition", "condition.module"])])
 def test_place(monkeypatch, place, names):
     "Told that a thread has stopped, a client may interrupt it before it waits: debugpy finishes first."

@@ -258,6 +258,29 @@ def test_interrupt_of_an_evaluation(debug):
     assert debug.k.execute("1 + 1").result == "2"
 
 
+WITHIN = """import os
+from ipymini.frames import HERE
+from ipymini.scope import Scope
+CODE = "def write(*args):\\n    if not sent: os.kill(os.getpid(), sent.append(1) or 2)\\n    original(*args)"
+def interrupted():
+    scope = Scope.latest
+    names = dict(os=os, sent=[], original=scope.port.write)
+    exec(compile(CODE, HERE + "x.py", "exec"), names)
+    scope.port = scope.port._replace(write=names["write"])
+    print("on")
+    return "unharmed"
+"""
+
+
+def test_interrupt_of_our_own_code_within_an_evaluation(debug):
+    "What is printed there is on its way when the signal comes; the evaluation ends, which is not yet the cell's end."
+    debug.k.execute(WITHIN).ok()
+    run = debug.run("work(1)")
+    _, frames = debug.stop("breakpoint")
+    debug.refused("evaluate", expression="interrupted()", frameId=frames[0]["id"], context="repl")
+    assert debug.k.wait(run, timeout=5).ename == "KeyboardInterrupt"
+
+
 def test_interrupt_of_a_traced_loop(debug):
     run = debug.run("print('on')\nwhile True: pass")
     debug.k.sees(run, "on")
