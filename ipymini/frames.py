@@ -48,6 +48,12 @@ def is_delicate(frame):
     return frame is not None and frame.f_code.co_filename in DELICATE
 
 
+def package_of(frame):
+    "The name of the package whose code runs in `frame`; empty if its module has no name, or one that is no text."
+    name = frame.f_globals.get("__name__")
+    return name.partition(".")[0] if isinstance(name, str) else ""
+
+
 def whose(frame):
     """Who is interrupted in `frame`? "user": code that a cell runs, or a wait in its name. "task": the same for a task of the loop's.
     "kernel": code of ours, which must finish first. "loop": nobody, the event loop waits."""
@@ -59,6 +65,6 @@ def whose(frame):
         if code in WAITS and not waits: waits,user = True, False  # in whose name? what is further out tells
         elif code.co_filename.startswith(HERE):
             if not waits: return "kernel"
-        else: user = user or frame.f_globals.get("__name__", "").partition(".")[0] not in ("asyncio", "selectors")
+        else: user = user or package_of(frame) not in ("asyncio", "selectors")
         frame = frame.f_back
     return "task" if user else "kernel" if waits else "loop"

@@ -24,8 +24,8 @@ from .cells import cell_file
 from .requests import error_content
 from .scope import Scope, current, here
 from .wire import Msg
-from .frames import HERE, INTERRUPT, PENDING, raise_pending, wait_code
-
+from .frames import INTERRUPT, PENDING, raise_pending, wait_code
+from .tracebacks import chain, cut, quicken, trim
 
 log = logging.getLogger("ipymini.shell")
 STREAMS = dict(stdout="out_stream", stderr="err_stream")  # what IPython's history calls them
@@ -214,6 +214,7 @@ class ZMQInteractiveShell(InteractiveShell):
     def parent_header(self): return self.get_parent()
 
     def showtraceback(self, exc_tuple=None, *args, **kwargs):
+        quicken()
         etype,value,tb = exc_tuple or sys.exc_info()
         for e in chain(value): trim(e.__traceback__)
         if isinstance(value, asyncio.CancelledError) and value.args == (INTERRUPT,):
@@ -286,35 +287,6 @@ class OpenDisplayTrap(DisplayTrap):
     def __enter__(self): return self
 
     def __exit__(self, *exc): return False
-
-
-def chain(e):
-    "`e`, what it came from, and so on."
-    seen = {}
-    while isinstance(e, BaseException) and id(e) not in seen:
-        seen[id(e)] = e
-        e = e.__cause__ or e.__context__
-    return seen.values()
-
-
-def trim(tb):
-    "Cut frames of ours out of a traceback, and the debugger's off its end: the user's line is the last (an interrupt's handler, `input`)."
-    last = tb
-    while tb is not None and "pydevd" not in tb.tb_frame.f_code.co_filename + tb.tb_frame.f_code.co_name:
-        if not tb.tb_frame.f_code.co_filename.startswith(HERE):
-            if tb is not last: last.tb_next = tb
-            last = tb
-        tb = tb.tb_next
-    if last is not None: last.tb_next = None
-
-
-def cut(tb, *modules):
-    "Cut the end of a traceback that is in `modules`: of an interrupted cell it shows where that waited, not how asyncio or a prompt does so."
-    last = tb
-    while tb is not None:
-        if tb.tb_frame.f_globals.get("__name__", "").partition(".")[0] not in modules: last = tb
-        tb = tb.tb_next
-    if last is not None: last.tb_next = None
 
 
 InteractiveShellABC.register(ZMQInteractiveShell)

@@ -9,7 +9,7 @@ from ipymini.frames import HERE, cell_code, root_code, wait_code, whose
 KINDS = dict(  # what a stack is made of: file name, module name, mark
     user=("/home/me/code.py", "code", None), cell=("/tmp/ipymini_1/2.py", "__main__", None), numpy=("/lib/numpy/core.py", "numpy.core", None),
     asyncio=("/lib/asyncio/events.py", "asyncio.events", None), selectors=("/lib/selectors.py", "selectors", None),
-    nameless=("<string>", None, None), ipython=("/lib/IPython/core/interactiveshell.py", "IPython.core.interactiveshell", None),
+    nameless=("<string>", None, None), misnamed=("<string>", 7, None), ipython=("/lib/IPython/core/interactiveshell.py", "IPython.core.interactiveshell", None),
     ours=(HERE + "wire.py", "ipymini.wire", None), run_cell=(HERE + "bridge.py", "ipymini.bridge", cell_code),
     ask=(HERE + "kernel.py", "ipymini.kernel", wait_code), root=(HERE + "worker.py", "ipymini.worker", root_code))
 
@@ -39,7 +39,7 @@ STACKS = [  # chkstyle: ignore-node (a table)
     ("root asyncio selectors", "loop"), ("root asyncio", "loop"), ("root", "loop"),
     ("root asyncio ours", "kernel"), ("root asyncio ours run_cell", "kernel"), ("root asyncio ours run_cell ipython", "user"),
     ("root asyncio ours run_cell ipython cell", "user"), ("root asyncio ours run_cell ipython cell numpy", "user"),
-    ("root asyncio ours run_cell nameless", "user"),
+    ("root asyncio ours run_cell nameless", "user"), ("root asyncio ours run_cell misnamed", "user"),
     ("root asyncio ours run_cell ipython cell ours", "kernel"), ("root asyncio ours run_cell ipython cell ours numpy", "kernel"),
     ("root asyncio ours run_cell ipython cell ours ask", "user"), ("root asyncio ours run_cell ipython cell ours ask user", "user"),
     ("root asyncio ours ipython", "kernel"), ("root asyncio ask", "kernel"), ("root asyncio ours ask", "kernel"), ("root asyncio ours ask numpy", "kernel"), ("root asyncio cell ask", "task"),

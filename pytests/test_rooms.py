@@ -17,7 +17,7 @@ bridge debugger worker channels
 config
 shell
 capture comms dap compat magics eventloops kernelspec
-info stdin budget loops detours lines signals variables
+info stdin budget loops detours lines signals variables tracebacks
 lane
 answers cells frames
 requests scope wire
@@ -33,7 +33,7 @@ only_for = dict(kernelspec={"__main__"}, compat=fitters, magics=fitters, eventlo
 
 # third-party packages and the rooms that may import them; anything else must be of the standard library
 ipython = {"bridge", "shell", "config", "capture", "comms", "magics", "compat", "eventloops"}
-homes = dict(zmq={"channels"}, IPython=ipython, comm=ipython, traitlets=ipython, matplotlib_inline=ipython, debugpy={"dap"},
+homes = dict(zmq={"channels"}, IPython=ipython, comm=ipython, traitlets=ipython, matplotlib_inline=ipython, debugpy={"dap"}, pygments={"tracebacks"}, stack_data={"tracebacks"},
     jupyter_client={"kernelspec", "__main__"}, jupyter_core={"kernelspec", "__main__"})
 
 max_room,max_function,max_attributes = 400,40,12
