@@ -144,6 +144,7 @@ class Adapter:
         db,self.db = self.pydevd.get_global_debugger(), None
         if db is not None:
             db.dispose_and_kill_all_pydevd_threads(wait=False)
+            wake(db)
             self._untrace()
         ours.shutdown(socket.SHUT_RDWR)
         ours.close()
@@ -240,6 +241,8 @@ def load():
     processor.process_net_command_json = answering(processor.process_net_command_json)
     pydevd = sys.modules["pydevd"]
     pydevd.PyDB.do_wait_suspend = as_itself(pydevd.PyDB.do_wait_suspend)
+    api = sys.modules["_pydevd_bundle.pydevd_api"]
+    for name in ("internal_step_in_thread", "resume_threads"): setattr(api, name, then_wake(getattr(api, name), pydevd.get_global_debugger))
     return pydevd
 
 
@@ -263,6 +266,19 @@ def as_itself(original):
         if real is not thread: real.additional_info,real.stop_reason = thread.additional_info, thread.stop_reason
         return original(self, real, *args, **kwargs)
     return do_wait_suspend
+
+
+def then_wake(original, get_db):
+    "As `original`, which lets threads of pydevd's run on: they learn it at once, not when they look again, 0.2 seconds later."
+    def let_run(*args, **kwargs):
+        original(*args, **kwargs)
+        wake(get_db())
+    return let_run
+
+
+def wake(db):
+    "Let the threads that `db` holds look whether they may run on. Not from a signal handler, which may have found one of them in an event's lock."
+    for event in list(db._thread_events.values()): event.set()
 
 
 def is_debugpy(frame):

@@ -238,6 +238,29 @@ def test_interrupt_while_stopped(debug, door):
     assert debug.resume(run).ok().result == "2"
 
 
+def test_threads_do_not_wait_to_run_on(start):
+    "Debugpy's own look five times a second whether they may; here once a minute."
+    k = start()
+    with debugging(k) as d:
+        d.work()
+        k.execute("import sys; sys.modules['pydevd'].TIMEOUT_SLOW = 60").ok()
+        run = d.run("work(1)")
+        thread, _ = d.stop("breakpoint")
+        assert where(d.step("next", thread))[0] == ("work", 3)
+        assert where(d.step("stepOut", thread))[0] == ("<module>", 1)
+        d.run_on(thread)
+        assert k.wait(run).ok().result == "2"
+        for again in (False, True):
+            run = d.run("work(1)" if again else "import threading; t = threading.Thread(target=work, args=(1,)); t.start(); t.join()")
+            d.stop("breakpoint")
+            if again: k.interrupt()
+            else: d.run_on(thread)
+            assert k.wait(run).status == ("error" if again else "ok")
+        run = d.run("work(1)")
+        d.stop("breakpoint")
+    assert k.wait(run).ok().result == "2"
+
+
 def test_interrupt_while_an_async_cell_is_stopped(debug):
     run = debug.run("import asyncio\nawait asyncio.sleep(0)\nwork(1)\nawait asyncio.sleep(60)")
     debug.stop("breakpoint")

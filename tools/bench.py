@@ -264,20 +264,30 @@ def debug_attach(k, n):
     warm(k)
     return [attach(k)]
 
-def debug_stop(k, n):
+def stops(k, n):
+    "`n` cells that stop, and go on when the caller wants the next: (milliseconds to the stop, the stopped thread)."
     warm(k)
     attach(k)
     stop_in_function(k)
-    samples = []
     for i in range(n):
         t0 = clock()
         mid = k.send("shell", "execute_request", cell(f"stops({i})"))
         thread = k.wait_event("stopped").content["body"]["threadId"]
-        samples.append(ms(clock() - t0))
+        yield ms(clock() - t0), thread
         k.debug("continue", threadId=thread)
         x = k.checked(Exchange(mid, "execute_request", k.wait_idle(mid), k.wait_reply(mid), t0, clock()))
         expect(result(x), [str(i+1)], "results")
-    return samples
+
+def debug_stop(k, n): return [took for took,_ in stops(k, n)]
+
+def debug_step(k, n): return [step(k, thread) for _,thread in stops(k, n)]
+
+def step(k, thread):
+    "Milliseconds of one step in a stopped thread."
+    t0 = clock()
+    told = [m.content["event"] for m in of_type(k.debug("next", threadId=thread), "debug_event")]
+    if "stopped" not in told: k.wait_event("stopped")
+    return ms(clock() - t0)
 
 def burnt(k): return float(result(k.run(BURN))[0])
 
@@ -350,6 +360,7 @@ ROWS = [  # chkstyle: ignore-node (a table: a row a line)
     Row("tqdm",            tqdm_steps,      "%",          100_000,  20_000, "what tqdm adds to steps of some 10 microseconds"),
     Row("debug_attach",    debug_attach,    "ms",               1,       1, "debugger: initialize and attach"),
     Row("debug_stop",      debug_stop,      "ms",              10,       5, "debugger: breakpoint to `stopped`, from the execute_request on"),
+    Row("debug_step",      debug_step,      "ms",              10,       5, "debugger: a step, to the next `stopped`"),
     Row("debug_cpu_before", debug_cpu_before, "x",              2,       1, "CPU-bound cell after debugInfo and inspectVariables, to one before"),
     Row("debug_cpu_attached", debug_cpu_attached, "x",          2,       1, "CPU-bound cell with a session, to one before it"),
     Row("debug_cpu_after", debug_cpu_after, "x",                2,       1, "CPU-bound cell after disconnect, to one before the session"),
