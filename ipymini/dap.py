@@ -7,7 +7,7 @@ Spec: Debug Adapter Protocol, "Base Protocol"."""
 
 import atexit, contextlib, functools, importlib, json, logging, os, queue, socket, sys, threading
 
-from .frames import HERE, wait_code
+from .frames import DEBUGGERS, HERE, in_debugger, wait_code
 from .lane import hide
 
 log = logging.getLogger("ipymini.dap")
@@ -15,7 +15,6 @@ SETTINGS = dict(  # what pydevd reads from the environment while it is imported
     PYDEVD_USE_SYS_MONITORING="1",             # from Python 3.12 on: quicker, and threads that run already stop, too
     PYDEVD_DISABLE_FILE_VALIDATION="1",        # no warning about frozen modules: nobody steps into them
     PYDEVD_IPYTHON_COMPATIBLE_DEBUGGING="1")   # each statement of a cell is a frame of its own: steps go on in the next one
-STDLIB = os.path.dirname(os.__file__) + os.sep
 set_local_events = sys.monitoring.set_local_events if hasattr(sys, "monitoring") else None
 
 
@@ -197,9 +196,9 @@ class Adapter:
         while frame is not None and frame.f_code is not loop:
             names.append(frame.f_code.co_name)
             frame = frame.f_back
-        if frame is None: return "busy" if is_debugpy(inner) else None
+        if frame is None: return "busy" if in_debugger(inner) else None
         if set(names) == {"wait"} and inner.f_code.co_filename == threading.__file__: return "wait"  # not where threading takes its locks and gives them back
-        return "work" if "do_it" in names and not is_debugpy(inner) else "busy"
+        return "work" if "do_it" in names and not in_debugger(inner) else "busy"
 
     def free(self):
         "Let the calling thread, which waits, not be stopped any more."
@@ -237,6 +236,7 @@ def load():
     finally:
         sys.breakpointhook = hook
         for k in set(os.environ) - before: del os.environ[k]
+    DEBUGGERS.add(os.path.dirname(sys.modules["debugpy"].__file__) + os.sep)
     processor = sys.modules["_pydevd_bundle.pydevd_process_net_command_json"].PyDevJsonCommandProcessor
     processor.process_net_command_json = answering(processor.process_net_command_json)
     pydevd = sys.modules["pydevd"]
@@ -279,16 +279,6 @@ def then_wake(original, get_db):
 def wake(db):
     "Let the threads that `db` holds look whether they may run on. Not from a signal handler, which may have found one of them in an event's lock."
     for event in list(db._thread_events.values()): event.set()
-
-
-def is_debugpy(frame):
-    "Is debugpy at work in `frame`, itself or with the help of the standard library? Not the code that it evaluates, a condition for one."
-    folder = os.path.dirname(sys.modules["debugpy"].__file__) + os.sep
-    while frame is not None and is_stdlib(frame.f_code.co_filename): frame = frame.f_back
-    return frame is not None and frame.f_code.co_filename.startswith(folder)
-
-
-def is_stdlib(filename): return filename.startswith(("<frozen ", STDLIB)) and "site-packages" not in filename
 
 
 def bury():

@@ -13,6 +13,8 @@ PENDING = []                             # if a thread is to be interrupted as s
 LIB = os.path.dirname(os.path.dirname(logging.__file__))
 DELICATE = {importlib._bootstrap._get_module_lock.__code__.co_filename, logging.__file__,  # files whose code takes locks that kernel threads need, too
     *(os.path.join(LIB, "asyncio", f"{name}.py") for name in ("base_events", "events", "futures", "runners", "tasks"))}  # or would lose a step of a nested loop
+STDLIB,DEBUGGERS = os.path.dirname(os.__file__) + os.sep, set()  # folders; of debuggers those that are in use
+WAIT = threading.Condition.wait.__code__
 INTERRUPT = "interrupted by the user"    # the message of the CancelledError that an interrupt puts into an awaiting cell
 
 
@@ -44,8 +46,19 @@ def raise_pending():
 
 
 def is_delicate(frame):
-    "Is `frame` in the middle of code that an exception would leave in disorder for ever: a lock of the whole process locked, a task of a nested loop forgotten?"
-    return frame is not None and frame.f_code.co_filename in DELICATE
+    """Is `frame` in the middle of code that an exception would leave in disorder for ever: a lock of the whole process locked, a task of a nested loop forgotten, an event
+    of a debugger's never to be waited for again?"""
+    return frame is not None and (frame.f_code.co_filename in DELICATE or frame.f_code is not WAIT and in_debugger(frame))
+
+
+def in_debugger(frame):
+    "Is a debugger at work in `frame`, itself or with the help of the standard library? Not the code that it evaluates, a condition for one."
+    if not DEBUGGERS: return False
+    while frame is not None and is_stdlib(frame.f_code.co_filename): frame = frame.f_back
+    return frame is not None and frame.f_code.co_filename.startswith(tuple(DEBUGGERS))
+
+
+def is_stdlib(filename): return filename.startswith(("<frozen ", STDLIB)) and "site-packages" not in filename
 
 
 def package_of(frame):

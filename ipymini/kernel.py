@@ -116,10 +116,10 @@ class Kernel:
         worker,debugger = self.main.worker, self.capture.debugger
         place = debugger and debugger.place(frame)
         if place == "wait": debugger.free(self.channels.call)
-        elif not place and debugger and debugger.stopped: self.channels.call(debugger.resume)
         try:
             if place == "busy": return
             if not meant: self.channels.call(lambda number=worker.now.number: self.spread(number))
+            if not place and debugger and debugger.stopped: self.channels.call(debugger.resume)  # last: a subshell that is meant must not run on before it is hit
             hit = None if place != "work" else lambda: None  # what it evaluates, not the cell
             worker.on_signal(frame, self.interrupt_again, lambda number: self.channels.call(lambda: self.lanes["interrupts"].put(number)), hit)
         finally:
@@ -164,9 +164,9 @@ class Kernel:
 
     def interrupt_sub(self, sub):
         if sub is self.main: return
-        if self.capture.debugger: self.capture.debugger.freed()
         self.stdin.interrupt(sub)
         sub.worker.interrupt()
+        if self.capture.debugger: self.capture.debugger.freed()  # now: it would run on, to its cell's end maybe, before it is hit
 
     def interrupt_request(self, scope):
         number,self.interrupted.asked = self.main.worker.now.number, time.monotonic()

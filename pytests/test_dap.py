@@ -4,7 +4,7 @@ import functools, os, sys, threading, types
 import pytest
 
 from harness import wait_until
-from ipymini import dap
+from ipymini import dap, frames
 from ipymini.dap import Adapter, Decoder, as_itself, encode
 from ipymini.debugger import Debugger
 
@@ -63,7 +63,7 @@ class PyDB: exec(LOOP)
     ("busy", ["cell.f", "pydevd.set_suspend", "queue.put", "threading.notify"]), (None, ["cell.f", "pydevd.handle_breakpoint_condition", "condition.module"])])
 def test_place(monkeypatch, place, names):
     "Told that a thread has stopped, a client may interrupt it before it waits: debugpy finishes first."
-    monkeypatch.setitem(sys.modules, "debugpy", types.SimpleNamespace(__file__=os.path.join(HOME, "__init__.py")))
+    monkeypatch.setattr(frames, "DEBUGGERS", {HOME + os.sep})
     adapter = Adapter(print)
     adapter.db, adapter.pydevd = object(), types.SimpleNamespace(PyDB=PyDB)
     assert adapter.place(stack(*names)) == place

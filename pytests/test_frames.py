@@ -1,10 +1,11 @@
 "Whose code is interrupted: stacks built by real calls, each function made in the file and module that the case names."
-import sys, types
+import functools, sys, threading, types
 
 import pytest
 
+from harness import wait_until
 import ipymini.frames as frames
-from ipymini.frames import HERE, cell_code, root_code, wait_code, whose
+from ipymini.frames import HERE, cell_code, is_delicate, root_code, wait_code, whose
 
 KINDS = dict(  # what a stack is made of: file name, module name, mark
     user=("/home/me/code.py", "code", None), cell=("/tmp/ipymini_1/2.py", "__main__", None), numpy=("/lib/numpy/core.py", "numpy.core", None),
@@ -61,3 +62,31 @@ def test_marks_are_of_the_function():
     def f(): pass
     assert cell_code(f) is f and frames.CELLS == {f.__code__}
     assert types.FunctionType(f.__code__, {}).__code__ in frames.CELLS and (lambda: None).__code__ not in frames.CELLS
+
+
+CODE = {name: compile(f"def {name}(then): return then()", f"{folder}/{name}.py", "exec") for name,folder in dict(evaluated="/home/me", pydevd="/lib/debugpy", get="/lib/debugpy").items()}
+
+
+@pytest.mark.parametrize("stack,delicate", [("evaluated", False), ("pydevd", True), ("pydevd wait", False), ("pydevd __enter__", True), ("evaluated __enter__", False),
+    ("pydevd evaluated", False), ("pydevd evaluated wait", False), ("evaluated pydevd get __enter__", True)])
+def test_in_a_debugger(monkeypatch, stack, delicate):
+    "A thread may be hit where a debugger lets it wait, not where that takes and gives back the locks of an event: nobody could wait for it any more."
+    verdict, event = [], threading.Event()
+    def ask(): verdict.append(is_delicate(sys._getframe(1)))
+    lock = types.SimpleNamespace(acquire=None, release=None, __enter__=ask)
+    ends = dict(wait=functools.partial(event.wait, 10), __enter__=threading.Condition(lock).__enter__)
+    *names, end = stack.split() if stack.split()[-1] in ends else [*stack.split(), ""]
+    monkeypatch.setattr(frames, "DEBUGGERS", {"/lib/debugpy/"})
+    run = ends.get(end, ask)
+    for name in reversed(names):
+        scope = {}
+        exec(CODE[name], scope)
+        run = functools.partial(scope[name], run)
+    thread = threading.Thread(target=run, daemon=True)
+    thread.start()
+    if end == "wait":
+        wait_until(lambda: sys._current_frames()[thread.ident].f_code is frames.WAIT)
+        verdict.append(is_delicate(sys._current_frames()[thread.ident]))
+    event.set()
+    thread.join(10)
+    assert verdict == [delicate]
