@@ -262,7 +262,7 @@ def _sleep(original):
     def sleep(seconds, /):
         "As time.sleep; on the thread of a subshell an interrupt ends it, as a signal does on the main thread."
         to = current.get()
-        if to is None or to.sub is None or not to.sub.worker.user.naps(): return original(seconds)
+        if to is None or to.sub is None or not to.sub.worker.user.naps() or not (isinstance(seconds, (int, float)) and seconds > 0): return original(seconds)
         to.sub.worker.user.sleep(seconds)
     return sleep
 

@@ -5,7 +5,7 @@ Must not know: IPython, debugpy.
 Threads: any; pure.
 Spec: messaging, "Debug request" (hashMethod, hashSeed, tmpFilePrefix, tmpFileSuffix in debugInfo)."""
 
-import os, struct, tempfile
+import os, struct, tempfile, types
 
 from .flags import flag
 
@@ -21,6 +21,13 @@ def prefix():
 def cell_file(code):
     "File name of the cell `code`; IPYMINI_CELL_NAME overrides it."
     return flag("IPYMINI_CELL_NAME") or f"{prefix()}{murmur2(code.encode('utf-8', 'surrogatepass'), HASH_SEED)}{SUFFIX}"
+
+
+def own(code):
+    """The code object `code`, unequal to that of any other file: to Python two are equal that differ in nothing but their file, and a debugger that remembers what it knows
+    of each would miss a breakpoint, or stop where there is none."""
+    inner = [own(c) if isinstance(c, types.CodeType) else c for c in code.co_consts]
+    return code.replace(co_consts=(*inner, (code.co_filename,)))  # in a tuple, or it could be taken for a docstring
 
 
 def murmur2(data, seed):

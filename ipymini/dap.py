@@ -5,7 +5,7 @@ Must not know: Jupyter messages, IPython, what a command means.
 Threads: `request`, `open` and `close` on the debug lane; events on a reader of its own; `sync`, `stop_here` and `place` on threads that run cells; `resume` any.
 Spec: Debug Adapter Protocol, "Base Protocol"."""
 
-import atexit, contextlib, functools, importlib, json, logging, os, queue, socket, sys, threading
+import atexit, contextlib, functools, importlib, json, linecache, logging, os, queue, socket, sys, threading
 
 from .frames import DEBUGGERS, HERE, in_debugger, wait_code
 from .lane import hide
@@ -241,6 +241,7 @@ def load():
     processor.process_net_command_json = answering(processor.process_net_command_json)
     pydevd = sys.modules["pydevd"]
     pydevd.PyDB.do_wait_suspend = as_itself(pydevd.PyDB.do_wait_suspend)
+    pydevd.PyDB.collect_try_except_info = seeing_cells(pydevd.PyDB.collect_try_except_info)
     api = sys.modules["_pydevd_bundle.pydevd_api"]
     for name in ("internal_step_in_thread", "resume_threads"): setattr(api, name, then_wake(getattr(api, name), pydevd.get_global_debugger))
     return pydevd
@@ -266,6 +267,17 @@ def as_itself(original):
         if real is not thread: real.additional_info,real.stop_reason = thread.additional_info, thread.stop_reason
         return original(self, real, *args, **kwargs)
     return do_wait_suspend
+
+
+def seeing_cells(original):
+    "As pydevd's `collect_try_except_info`, which reads in a function's file what it handles: also in a cell, which is no file until a client has it dumped."
+    def collect(self, code):
+        source = "" if os.path.exists(code.co_filename) else "".join(linecache.getlines(code.co_filename))
+        numbers = [n for *_,n in code.co_lines() if n]
+        try: found = sys.modules["_pydevd_bundle.pydevd_collect_bytecode_info"].collect_try_except_info_from_contents(source, code.co_filename)
+        except SyntaxError: found = ()
+        return [x for x in found if numbers and min(numbers) <= x.try_line <= max(numbers)] or original(self, code)
+    return collect
 
 
 def then_wake(original, get_db):

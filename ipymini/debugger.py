@@ -5,17 +5,18 @@ Must not know: sockets, IPython (it is handed the shell), debugpy.
 Threads: `request` on the debug lane; `on_event` on the adapter's; `place`, `sync` on those that run cells; `resume` any.
 Spec: messaging, "Debug request" (JEP 47); Debug Adapter Protocol."""
 
-import atexit, functools, inspect, itertools, linecache, logging, os, re, shutil, stat, sys, threading, tokenize
+import atexit, functools, inspect, itertools, keyword, linecache, logging, os, re, shutil, stat, sys, textwrap, threading, tokenize, traceback
 
+from .budget import Late, within
 from .cells import HASH_SEED, SUFFIX, cell_file, prefix
 from .dap import Adapter, Closed
 from .frames import whose
-from .lane import hide
-from .variables import GROUPS, Variables, page
+from .lane import hide, is_hidden
+from .variables import GROUPS, PAGED, Variables, page
 
 log = logging.getLogger("ipymini.debugger")
 PASSED = set("""completions setVariable setExpression setExceptionBreakpoints setFunctionBreakpoints stepInTargets gotoTargets goto threads
-    scopes evaluate""".split())  # debugpy answers these as they are
+    """.split())  # debugpy answers these as they are
 STEPS = {"next", "stepIn", "stepOut"}
 STOPPED = STEPS | {"exceptionInfo"}  # and these too, if their thread is stopped: what is left for one that runs would be done at its next stop
 HELD = {"completions", "setVariable", "setExpression", "stepInTargets", "exceptionInfo", "variables", "evaluate", "stackTrace"}  # answered by the stopped thread
@@ -23,6 +24,7 @@ LATE = "the thread runs on"
 NO_FRAMES = dict(body=dict(stackFrames=[], totalFrames=0))
 NOISE = re.compile("raised from within the callback set in sys.settrace")  # after an interrupt; `sync` puts it right
 HISTORY = re.compile(r"_{1,3}|_i{1,3}|_i?\d+|_[iod]h")  # names of IPython's
+EVALUATION = 10.0  # seconds that one in no frame may take: nobody can interrupt it
 asked = []  # what `see` was called with: values from stopped frames
 
 
@@ -41,10 +43,15 @@ class Debugger:
     def __init__(self, shell, send):
         self.shell,self.send,self.adapter = shell, send, Adapter(self.on_event)
         self.seq,self.scope = itertools.count(1), None
-        self.attached,self.breakpoints,self.stopped,self.groups = False, {}, {}, set()  # `groups`: references to parts of the user's namespace
+        self.attached,self.breakpoints,self.stopped = False, {}, {}
+        self.groups,self.paths = set(), {}  # references of debugpy's: to parts of the user's namespace; (frame, expression) of what can be opened
         self.variables = Variables()
 
     # --- requests
+
+    def arrived(self, content):
+        "A request is in the queue. One that ends the session does not wait for what a stopped thread evaluates. On io."
+        if isinstance(content, dict) and content.get("command") == "disconnect": self.adapter.release(late)
 
     def request(self, scope, command, arguments, seq, type):
         "The DAP response to a request, whatever goes wrong."
@@ -54,18 +61,18 @@ class Debugger:
         except Exception as e:  # the edge of the room
             log.exception("%s failed", command)
             answer = dict(success=False, message=f"{e.__class__.__name__}: {e}", body={})
+        if not answer.get("success", True): answer["message"] = answer.get("message") or f"debugpy refuses {command}"
         told = {k: answer[k] for k in ("message", "body") if k in answer}
         return dict(seq=next(self.seq), type="response", request_seq=seq, success=answer.get("success", True), command=command, **told)
 
     def answer(self, command, arguments):
         own = dict(debugInfo=self.info, initialize=self.initialize, attach=self.attach, configurationDone=self.configuration_done, disconnect=self.disconnect,
             dumpCell=self.dump_cell, setBreakpoints=self.set_breakpoints, source=self.source, modules=self.modules, pause=self.pause,
-            stackTrace=self.stack_trace, variables=self.list_variables, copyToGlobals=self.copy_to_globals,
+            stackTrace=self.stack_trace, scopes=self.scopes, variables=self.list_variables, evaluate=self.evaluate, copyToGlobals=self.copy_to_globals,
             inspectVariables=self.inspect_variables, richInspectVariables=self.rich_inspect)
         own["continue"] = self.run_on
         if command in own: return call(own[command], arguments)
         if command in STOPPED: self.must_be_stopped(**arguments)
-        if command == "scopes" and not self.stopped: raise Refused("no thread is stopped")
         if command not in PASSED | STOPPED: raise Refused(f"this debugger knows no {command!r}")
         return self.adapter.request(command, arguments) if command not in STEPS else self.resumed(command, arguments)
 
@@ -127,8 +134,11 @@ class Debugger:
 
     def resumed(self, command, arguments):
         "The response to what lets all threads run on: from now on, as a cell may have ended before debugpy tells of it."
+        before = dict(self.stopped)
         self.stopped.clear()
-        return self.adapter.request(command, arguments)
+        response = self.adapter.request(command, arguments)
+        if not response["success"]: self.stopped |= before | self.stopped  # they do not
+        return response
 
     def pause(self, threadId, **more):
         "Stop a thread soon. Not one in which an event loop waits: it would stop in there, where nothing of the user's is to be seen."
@@ -147,7 +157,7 @@ class Debugger:
         self.send("iopub", "debug_event", dict(seq=next(self.seq), type="event", event=event["event"], body=body), self.scope)
 
     def on_stopped(self, threadId, **body):
-        if not self.stopped: self.groups.clear()
+        if not self.stopped: self.groups, self.paths = set(), {}
         self.stopped[threadId] = body
 
     def on_continued(self, threadId, allThreadsContinued=True, **_):
@@ -181,9 +191,10 @@ class Debugger:
         self.adapter.forked()
 
     def stop_at(self, frame):
-        "Stop the calling thread at `frame` if a client is attached; False if there is none."
-        if self.attached: self.adapter.stop_here(frame)
-        return self.attached
+        "Stop the calling thread at `frame` if a client is attached; False if there is none. Not a thread of ours, nor one that evaluates something for the client."
+        if not self.attached: return False
+        if not is_hidden(threading.current_thread()) and not self.place(frame): self.adapter.stop_here(frame)  # else nobody could let it run on
+        return True
 
     # --- sources and breakpoints
 
@@ -244,13 +255,24 @@ class Debugger:
 
     def inspect_variables(self, **_): return dict(body=dict(variables=self.variables.show(self.namespace())))
 
+    def scopes(self, frameId, **more):
+        if not self.stopped: raise Refused("no thread is stopped")
+        body = self.ask("scopes", frameId=frameId, **more)
+        self.paths |= {s["variablesReference"]: (frameId, None) for s in body["scopes"]}
+        return dict(body=body)
+
     def list_variables(self, variablesReference, filter=None, start=0, count=0, **more):
         if variablesReference in self.variables.values:
             return dict(body=dict(variables=self.variables.children(variablesReference, filter, start, count)))
+        frame,path = self.paths.get(variablesReference, (None, None))
+        if path and (filter or start or count):  # debugpy knows no pages, and gives the first few of many
+            value = self.value(path, frame)
+            if isinstance(value, PAGED): return dict(body=dict(variables=self.variables.part(value, path, filter, start, count)))
         found = self.ask("variables", variablesReference=variablesReference, **more)["variables"]
         if variablesReference in self.groups or {"In", "Out", "_oh"} <= {v["name"] for v in found}:
             found = [v for v in found if not self.is_hidden(v["name"])]
             self.groups |= {v["variablesReference"] for v in found if v["name"] in GROUPS}
+        if frame is not None: self.paths |= {v["variablesReference"]: (frame, v.get("evaluateName")) for v in found if v["variablesReference"]}
         return dict(body=dict(variables=page(found, filter, start, count)))
 
     def rich_inspect(self, variableName, frameId=None, **_):
@@ -268,10 +290,20 @@ class Debugger:
         if not asked: raise Refused(f"no variable {name!r} there")
         return asked.pop()
 
+    def evaluate(self, expression, frameId=None, context="repl", **more):
+        "In a frame, or without one in the shell's namespace: debugpy would do it in a module of its own."
+        if frameId is not None: return self.adapter.request("evaluate", dict(expression=expression, frameId=frameId, context=context, **more))
+        if not self.attached: raise Closed("there is no debug session: initialize and attach first")
+        try: value = within(EVALUATION, lambda: False, compute, expression, self.shell.user_ns, context)
+        except Late: raise Refused(f"it takes more than {EVALUATION:.0f} seconds") from None
+        except BaseException as e: raise Refused("".join(traceback.format_exception_only(e)).strip()) from None  # SystemExit, too, is only an answer
+        told = self.variables.variable(expression, value, expression)
+        return dict(body=dict(result="" if value is None else told["value"], type=told["type"], variablesReference=told["variablesReference"]))
+
     def copy_to_globals(self, srcVariableName, dstVariableName, srcFrameId, **_):
         "Give a variable of a stopped frame a name in the shell's namespace."
         for name in (srcVariableName, dstVariableName):
-            if not name.isidentifier(): raise Refused(f"{name!r} is no name")
+            if not name.isidentifier() or keyword.iskeyword(name): raise Refused(f"{name!r} is no name")
         if not self.stopped: raise Refused("no thread is stopped")
         value = self.shell.user_ns[dstVariableName] = self.value(srcVariableName, srcFrameId)
         return dict(body=self.variables.variable(dstVariableName, value, dstVariableName))
@@ -288,6 +320,16 @@ def make_folder(path):
 
 @functools.cache
 def remove_at_end(path): atexit.register(shutil.rmtree, path, ignore_errors=True)
+
+
+def compute(expression, names, context):
+    "The value of an expression in the namespace `names`; None for statements, which a console may have executed."
+    source = textwrap.dedent(expression).strip()
+    try: code = compile(source, "<evaluate>", "eval")
+    except SyntaxError:
+        if context != "repl": raise
+        return exec(source, names)
+    return eval(code, names)
 
 
 def call(f, arguments):

@@ -164,9 +164,16 @@ class Kernel:
 
     def interrupt_sub(self, sub):
         if sub is self.main: return
+        debugger,number = self.capture.debugger, sub.worker.now.number
+        evaluates = debugger and number and debugger.place(sub.worker.frame()) == "work"
         self.stdin.interrupt(sub)
         sub.worker.interrupt()
-        if self.capture.debugger: self.capture.debugger.freed()  # now: it would run on, to its cell's end maybe, before it is hit
+        if evaluates: self.channels.call(lambda: self.interrupt_sub_again(sub, number))
+        elif debugger: debugger.freed()  # now: it would run on, to its cell's end maybe, before it is hit
+
+    def interrupt_sub_again(self, sub, number):
+        time.sleep(0.001)  # what the debugger evaluates ends soon
+        if sub.worker.now.number == number: self.interrupt_sub(sub)
 
     def interrupt_request(self, scope):
         number,self.interrupted.asked = self.main.worker.now.number, time.monotonic()
@@ -190,6 +197,7 @@ class Kernel:
         if channel == "stdin": return self.stdin.answer(msg)
         if channel == "control":
             lane = "debug" if msg.type == "debug_request" else "control" if msg.type in SUBSHELLS else None
+            if lane == "debug" and self.capture.debugger: self.capture.debugger.arrived(msg.content)
             return self.lanes[lane].put(msg) if lane else self.serve_now(channel, msg)
         if self.main.bridge is None and msg.type == "kernel_info_request" and not self.main.worker.inbox: return self.serve_now(channel, msg)
         sub = self.subs.get(msg.subshell_id)

@@ -66,6 +66,9 @@ def hide(thread):
     thread.pydev_do_not_trace = thread.is_pydev_daemon_thread = True
 
 
+def is_hidden(thread): return getattr(thread, "is_pydev_daemon_thread", False)
+
+
 @functools.cache
 def thrower():
     "CPython's own way to raise an exception in another thread, as a function of its ident and the exception."

@@ -5,7 +5,7 @@ Must not know: sockets, threads, requests; it asks `scope` for whom an output is
 Threads: the worker's that owns the shell; `publish` any.
 Spec: messaging, "Display data", "Results", "Payloads (DEPRECATED)"."""
 
-import asyncio, contextlib, logging, os, signal, subprocess, sys, threading
+import asyncio, contextlib, logging, os, signal, subprocess, sys, threading, types
 
 from IPython.core import page, payloadpage
 from IPython.core.autocall import ZMQExitAutocall
@@ -20,7 +20,7 @@ from IPython.core.usage import default_banner
 from IPython.utils.process import system
 from traitlets import Any, Bool, CBool, Type, default
 
-from .cells import cell_file
+from .cells import cell_file, own
 from .requests import error_content
 from .scope import Scope, current, here
 from .wire import Msg
@@ -112,6 +112,10 @@ class Compiler(CachingCompiler):
     "Names a cell's code as the debugger and its clients expect: a hash of the source in a folder of this process."
 
     def get_code_name(self, raw_code, transformed_code, number): return cell_file(raw_code)
+
+    def __call__(self, *args, **kwargs):
+        code = super().__call__(*args, **kwargs)
+        return own(code) if isinstance(code, types.CodeType) else code
 
     def ast_parse(self, *args, **kwargs):
         "As IPython's; CPython 3.11 fails now and then if another thread parses, too, and a collection lets that run (gh-106905). The next try may not."

@@ -12,9 +12,27 @@ MOST = 1000      # children shown of one value, when the client does not ask for
 FUNCTIONS = types.FunctionType, types.BuiltinFunctionType, types.MethodType
 PLAIN = type(None), bool, int, float, complex, str, bytes, type, types.ModuleType, *FUNCTIONS  # nothing to open
 ARRAYS = list, tuple, set, frozenset
+PAGED = dict, *ARRAYS
 GROUPS = "special variables", "function variables", "class variables", "protected variables"
 
-text = reprlib.Repr()
+KNOWN = {f"builtins.{t}" for t in "tuple list set frozenset dict str int".split()} | {"array.array", "collections.deque"}  # to reprlib, but it goes by the last part alone
+
+
+class Text(reprlib.Repr):
+    "Values as text of bounded length, dicts in their own order."
+
+    def repr1(self, x, level):
+        kind = type(x)
+        return super().repr1(x, level) if f"{kind.__module__}.{kind.__qualname__}" in KNOWN else self.repr_instance(x, level)
+
+    def repr_dict(self, x, level):
+        if not x or level <= 0: return "{...}" if x else "{}"
+        first = list(itertools.islice(x.items(), self.maxdict + 1))  # at once, as others may change it
+        shown = [f"{self.repr1(k, level - 1)}: {self.repr1(v, level - 1)}" for k,v in first[:self.maxdict]]
+        return "{" + ", ".join(shown + ["..."]*(len(first) > self.maxdict)) + "}"
+
+
+text = Text()
 text.maxlevel,text.maxstring,text.maxother,text.maxlong = 4, 10_000, 10_000, 10_000
 for kind in "dict list tuple set frozenset deque array".split(): setattr(text, f"max{kind}", 100)
 
@@ -51,7 +69,10 @@ class Variables:
 
     def children(self, variablesReference, filter=None, start=0, count=0, **_):
         "The variables under a reference; those that are `filter` (indexed or named), `count` from `start` on."
-        value,path = self.values[variablesReference]
+        return self.part(*self.values[variablesReference], filter, start, count)
+
+    def part(self, value, path, filter=None, start=0, count=0):
+        "As `children`, of `value`, which the expression `path` evaluates to."
         found = indexed(value, path) if filter == "indexed" else named(value, path) if filter == "named" else both(value, path)
         start,count = start or 0, count or MOST
         return [self.variable(*v) for v in itertools.islice(found, start, start + count)]

@@ -234,16 +234,19 @@ class Worker:
     def interrupt(self):
         "Interrupt the request that a subshell serves; idle, only the unlocked cells. From another thread."
         if not self.now.number: return self.cancel_soon()
-        if self.task is not None and whose(self._frame()) == "loop": self.cancel_soon()
-        else: self.user.interrupt(self._frame)
+        if self.task is not None and whose(self.frame()) == "loop": self.cancel_soon()
+        else: self.user.interrupt(self.frame)
 
-    def _frame(self): return sys._current_frames().get(self.thread.ident)
+    def frame(self): return sys._current_frames().get(self.thread.ident)
 
 
 class UserCode:
     "The stretch of a request, as a context manager, in which its thread may be hit by an asynchronous KeyboardInterrupt. Not for the main thread, which has signals."
 
-    def __init__(self, worker): self.worker,self.lock,self.runs,self.sent,self.nap = worker, threading.Lock(), 0, False, threading.Event()
+    def __init__(self, worker):
+        self.worker,self.lock,self.runs,self.sent = worker, threading.Lock(), 0, False
+        self.nap = threading.Lock()  # locked: it may sleep. No Event, as an interrupt may come out anywhere in Python code
+        self.nap.acquire()
 
     @property
     def is_elsewhere(self): return self.worker.thread is not threading.main_thread()
@@ -251,7 +254,6 @@ class UserCode:
     def __enter__(self):
         if not self.is_elsewhere: return
         thrower()  # what `raise_in` needs is imported here: on io, an import could have to wait for a cell's
-        self.nap.clear()
         self.runs += 1
 
     def __exit__(self, *exc):
@@ -282,17 +284,18 @@ class UserCode:
                 if not self.runs or not is_delicate(frame_of()): break
                 time.sleep(0.001)
             if not self.runs: return
-            self.nap.set()
             self.sent = True
             raise_in(self.worker.thread, KeyboardInterrupt)
+            if self.nap.locked(): self.nap.release()  # last: who sleeps on would not hear of it
 
     def naps(self):
         "Does the thread that calls this run a subshell's cell?"
         return self.runs and threading.current_thread() is self.worker.thread
 
     def sleep(self, seconds):
-        "As time.sleep, but an interrupt ends it. The worker's thread."
-        self.nap.wait(seconds)
+        "As time.sleep for a positive number, but an interrupt ends it. The worker's thread."
+        until = time.monotonic() + seconds
+        while (left := until - time.monotonic()) > 0: self.nap.acquire(timeout=min(left, threading.TIMEOUT_MAX))  # once for nothing, if one has ended another sleep
 
 
 def drive(coro):

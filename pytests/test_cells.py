@@ -3,7 +3,7 @@ import ast, gc, os, random, sys, tempfile, threading
 
 import pytest
 
-from ipymini.cells import HASH_SEED, cell_file, murmur2, prefix
+from ipymini.cells import HASH_SEED, cell_file, murmur2, prefix, own
 from ipymini.shell import Compiler
 
 VECTORS = [(b"", 0, 0), (b"", 1, 0x5BD15E36), (b"hello", 0, 0xE56129CB)]
@@ -70,3 +70,16 @@ def test_cells_are_parsed_on_several_threads(request):
     gc.set_threshold(100)
     tree = Compiler().ast_parse("\n".join(f"x{i} = f({i}, (a, [b, {i}]))" for i in range(200)))
     assert len(tree.body) == 200 and (parsed or sys.version_info >= (3, 12))  # later ones collect between bytecodes only
+
+
+def test_own():
+    "Equal code of two files is unequal, inner code too, and does the same; that of one file is equal."
+    source = "def f(x):\n    'doc'\n    return [y for y in x]\ndef g(): pass\nlambda: 1"
+    a, b, again = (own(compile(source, name, "exec")) for name in ("a", "b", "a"))
+    assert a == again and hash(a) == hash(again) and a != b
+    assert compile(source, "a", "exec") == compile(source, "b", "exec"), "else there was no need"
+    names = [{}, {}]
+    for code, ns in zip((a, b), names): exec(code, ns)
+    (f, g), (f2, g2) = [(ns["f"], ns["g"]) for ns in names]
+    assert f.__code__ != f2.__code__ and g.__code__ != g2.__code__
+    assert f("ab") == ["a", "b"] and f.__doc__ == "doc" and g() is None is g.__doc__ and f.__code__.co_filename == "a" and f.__code__.co_firstlineno == 1

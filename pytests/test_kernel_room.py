@@ -246,7 +246,7 @@ def test_a_stopped_subshell_is_hit_before_it_may_run_on(k, monkeypatch):
     "Stand in the gap: a thread that the debugger lets go may end its cell at once."
     did,later = [], []
     now = SimpleNamespace(number=1, since=0.0)
-    k.subs["s"] = SimpleNamespace(worker=SimpleNamespace(now=now, interrupt=lambda: did.append("hit")))
+    k.subs["s"] = SimpleNamespace(worker=SimpleNamespace(now=now, frame=lambda: None, interrupt=lambda: did.append("hit")))
     k.capture.debugger = SimpleNamespace(place=lambda frame: None, stopped={1: {}}, freed=lambda: did.append("freed"), resume=lambda: did.append("resume"))
     monkeypatch.setattr(k.channels, "call", later.append)
     k.on_sigint(2, None)

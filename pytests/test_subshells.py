@@ -337,3 +337,15 @@ def test_history_is_not_closed_while_it_is_read(kernel):
     kernel.execute("go.set()").ok()
     assert len(kernel.wait(run).ok().content["history"]) == 3
     wait_until(lambda: kernel.execute("events").ok().result == "['read', 'closed']", 5, "the history to be closed")
+
+
+def test_interrupted_sleep_of_a_subshell(kernel):
+    "Who catches the interrupt of one sleep sleeps on in the next."
+    with Sub(kernel) as sub:
+        code = "import time\ntry: print('on') or time.sleep(20)\nexcept KeyboardInterrupt: begun = time.monotonic()\ntime.sleep(0.3)\ntime.monotonic() - begun >= 0.3"
+        run = sub.execute(code, wait=False)
+        kernel.sees(run, "on")
+        kernel.interrupt()
+        assert kernel.wait(run, timeout=5).ok().result == "True"
+        for bad, ename in ("-1", "ValueError"), ("'x'", "TypeError"): assert sub.execute(f"time.sleep({bad})").ename == ename
+        assert sub.execute("time.sleep(0); time.sleep(True and 0.01); 'slept'").result == "'slept'"
