@@ -103,7 +103,7 @@ class Bridge:
     async def _run(self, code, flags):
         "IPython's ExecutionResult of `code`: straight through if it awaits nothing, else as a task of the worker's loop."
         shell,exc = self.shell, None
-        try: cell = shell.transform_cell(code)
+        try: cell = transform(shell, code)
         except Exception: cell,exc = code, sys.exc_info()  # input transformers are anybody's
         is_async = shell.should_run_async(code, transformed_cell=cell, preprocessing_exc_tuple=exc)
         if "run_cell" in vars(shell) or (is_async and shell.loop_runner is not _asyncio_runner): return run_cell(shell, code, flags)
@@ -219,6 +219,10 @@ class Bridge:
         "End what a subshell's shell keeps open: its history and the thread that saves it."
         self.stop()
         with self.history_lock: self.shell.history_manager.close()
+
+
+@cell_code
+def transform(shell, code): return shell.transform_cell(code)
 
 
 @cell_code

@@ -1,21 +1,20 @@
 """Capture room: everything that is patched in the interpreter, in one table, and undone by `uninstall`.
 
-Owns sys.stdout and sys.stderr, what reaches file descriptors 1 and 2, `input` and `getpass`, the context of threads and executors, forks.
+Owns sys.stdout and sys.stderr, `input` and `getpass`, the context of threads and executors, child processes and forks.
 Must not know: sockets, what a request means. It asks `scope` for whom a thing is.
-Threads: `Stream` methods any; `Fds.drain` any (one at a time); install and uninstall main.
+Threads: `Stream` methods any; install and uninstall main.
 Spec: messaging, "Streams (stdout, stderr, etc)" and "Messages on the stdin (ROUTER/DEALER) channel"."""
 
-import bdb, builtins, codecs, contextlib, fcntl, getpass, importlib, io, os, select, signal, subprocess, sys, threading, time, warnings
+import bdb, builtins, codecs, getpass, importlib, io, os, signal, subprocess, sys, threading, time, warnings
 from importlib.machinery import PathFinder
 from threading import get_ident
 from time import perf_counter
 
 from . import loops
-from .frames import PENDING, raise_pending, wait_code
-from .scope import NOBODY, Scope, current, here, started_by
+from .fds import Fds
+from .frames import PENDING, cell_code, raise_pending, wait_code
+from .scope import Scope, current, here, started_by
 
-READ = 1 << 16       # bytes
-PIPE_SIZE = 1 << 20  # what C code may write while it holds the GIL before it blocks
 QUIET = 1.5e-6       # seconds since a stream's last write in which C code can have written too: its text goes first
 
 
@@ -157,72 +156,6 @@ class Keyboard(io.TextIOBase):
     def writable(self): return False
 
 
-class Fds:
-    "File descriptors 1 and 2, turned into pipes: what C code and subprocesses write belongs to the latest cell."
-
-    def __init__(self): self.saved,self.pipes,self.lock,self.ready = {}, {}, threading.Lock(), lambda timeout: ()
-
-    def install(self):
-        "Put the pipes in place; the descriptors to read them from."
-        for fd,name in ((1, "stdout"), (2, "stderr")):
-            with contextlib.suppress(OSError): self.saved[fd] = os.dup(fd)  # closed at birth, as of a daemon
-            r,w = os.pipe()
-            os.set_blocking(r, False)
-            with contextlib.suppress(OSError, AttributeError): fcntl.fcntl(w, fcntl.F_SETPIPE_SZ, PIPE_SIZE)
-            os.dup2(w, fd)
-            os.close(w)
-            self.pipes[r] = name, codecs.getincrementaldecoder("utf-8")("replace").decode
-        self.ready = _ready(self.pipes)
-        return list(self.pipes)
-
-    def uninstall(self):
-        "Let 1 and 2 be what they were; what is in the pipes is published."
-        self.drain()
-        for fd,old in self.saved.items():
-            os.dup2(old, fd)
-            os.close(old)
-        self.saved.clear()
-
-    def close(self):
-        "Close the pipes; nobody reads them any more."
-        for r in self.pipes: os.close(r)
-        self.pipes,self.ready = {}, lambda timeout: ()
-
-    @wait_code
-    def drain(self):
-        "Publish what is in the pipes, without waiting. Any thread."
-        if self.ready(0) or self.lock.locked(): self._publish()  # locked: another thread may have read what it has not published yet
-
-    def _publish(self):
-        if not self.lock.acquire(timeout=1): return
-        try:
-            for r,(name,decode) in self.pipes.items():
-                to = Scope.latest or Scope.nobody
-                for _ in range(PIPE_SIZE // READ):  # not for ever, should somebody write without end
-                    if text := _read(r, decode): to.port.write(to, name, text, NOBODY)
-                    else: break
-        finally: self.lock.release()
-
-
-def _ready(fds):
-    "A function of a time-out in seconds: which of `fds` can be read? epoll where there is one: a third of select's time."
-    if not hasattr(select, "epoll"): return lambda timeout: select.select(fds, (), (), timeout)[0]
-    poll = select.epoll()
-    for fd in fds: poll.register(fd, select.EPOLLIN)
-    return poll.poll
-
-
-def _read(fd, decode):
-    "What can be read from `fd` now, as text; empty if there is nothing."
-    text = ""
-    while not text:
-        try: data = os.read(fd, READ)
-        except BlockingIOError: return ""
-        if not data: return ""
-        text = decode(data)
-    return text
-
-
 def ask(prompt="", password=False):
     "The client's answer, for `input` and `getpass`. StdinNotImplementedError where the request allows no input or there is none."
     to = here()
@@ -294,6 +227,7 @@ class _Interrupted(BaseException):
     "A KeyboardInterrupt at the prompt of a debugger: IPython's Pdb would take that one for its own, and ask again at the next line."
 
 
+@cell_code
 def _cmdloop(self):
     "The prompt of a debugger, once: an interrupt ends it and the cell. Pdb's own would ask again, for ever."
     self.allow_kbdint = True
@@ -340,10 +274,41 @@ def _then_drain(original, drain):
     return wait
 
 
+def _calling(original, fds):
+    "`os.system`: what the command writes is its caller's, as far as one can tell."
+    @wait_code
+    def system(*args, **kwargs):
+        with fds.calling(): return original(*args, **kwargs)
+    return system
+
+
+def _popen_init(original):
+    @wait_code
+    def __init__(self, *args, **kwargs):
+        try: original(self, *args, **kwargs)
+        finally: _close(self.__dict__.pop("_ipymini_pipes", ()))  # the child has its own
+    return __init__
+
+
+def _close(fds):
+    for fd in fds: os.close(fd)
+
+
+def _popen_handles(original, fds):
+    "What Popen gives a child: pipes of its own instead of our 1 and 2, whether it would inherit them or was told to write there."
+    def _get_handles(self, stdin, stdout, stderr):
+        *rest,c2pwrite,errread,errwrite = original(self, stdin, stdout, stderr)
+        if c2pwrite > 2 and errwrite > 2: return *rest, c2pwrite, errread, errwrite
+        with fds.lock: self._ipymini_pipes = pipes = fds.pipes_for_child()
+        ours = dict(zip((1, 2), pipes))
+        return *rest, ours.get(abs(c2pwrite), c2pwrite), errread, ours.get(2 if errwrite == -1 else errwrite, errwrite)
+    return _get_handles
+
+
 class Capture:
     "All patches; `install` puts them in place, `uninstall` undoes them."
 
-    def __init__(self): self.fds,self.undo,self.on_fork,self.debugger = Fds(), [], [], None
+    def __init__(self): self.fds,self.undo,self.on_fork,self.debugger,self.pipes = Fds(), [], [], None, ()
 
     def install(self):
         "Patch the interpreter; `fds` is installed on its own, before. Main thread, once."
@@ -361,9 +326,11 @@ class Capture:
             (threading.Thread, "_bootstrap_inner", _thread_bootstrap(threading.Thread._bootstrap_inner), "and prints there: the first thing it runs"),
             (ThreadPoolExecutor, "submit", _executor_submit(ThreadPoolExecutor.submit), "a job belongs to the request that submits it"),
             (bdb.Bdb, "set_trace", self._set_trace(bdb.Bdb.set_trace), "with a debug client attached, breakpoint() and pdb stop there"),
-            (os, "system", _then_drain(os.system, drain), "what the child wrote comes before what the cell prints next"),
+            (os, "system", _then_drain(_calling(os.system, self.fds), drain), "what the child wrote comes before what the cell prints next"),
             (os, "waitpid", _then_drain(os.waitpid, drain), "the same"),
             (Popen, "_handle_exitstatus", _then_drain(Popen._handle_exitstatus, drain), "the same; subprocess calls it when a child is reaped"),
+            (Popen, "_get_handles", _popen_handles(Popen._get_handles, self.fds), "a child belongs to the request that starts it"),
+            (Popen, "__init__", _popen_init(Popen.__init__), "and alone has the pipes that it writes to"),
             (time, "sleep", _sleep(time.sleep), "a subshell's thread has no signals"),
             (sys, "meta_path", [Ipdb, *sys.meta_path], "pdb is IPython's, as it is everywhere else in IPython"),
             *loops.patches()]
@@ -385,16 +352,19 @@ class Capture:
     def _before_fork(self):
         "Hold back signals until the child is no kernel any more: one that came before that would be taken for the kernel's, and be lost."
         self.fds.lock.acquire()
+        self.pipes = self.fds.pipes_for_child()
         self.fds.mask = signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGINT, signal.SIGTERM))
 
     def _after_fork(self):
         mask = self.fds.mask
+        _close(self.pipes)
         self.fds.lock.release()
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)
 
     def _child(self, *streams):
         "A forked child never touches a socket: its text goes into the pipe, which the parent reads."
         try:
+            self.fds.forked(self.pipes)
             for s in streams: s.forked()
             for f in self.on_fork: f()
         finally: self._after_fork()

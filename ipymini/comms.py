@@ -10,7 +10,7 @@ import logging, sys, traceback
 import comm
 from comm.base_comm import BaseComm, CommManager
 
-from .frames import PENDING, raise_pending, wait_code
+from .frames import PENDING, cell_code, raise_pending, wait_code
 from .scope import Scope, here
 
 
@@ -55,10 +55,11 @@ class Manager(CommManager):
         return c
 
 
+@cell_code
 def _guarded(where, f, *args):
-    "Call the user's `f`; False, and where it failed with its traceback on stderr, if it does."
+    "Call the user's `f`; False, and where it failed with its traceback on stderr, if it does or is interrupted."
     try: f(*args)
-    except Exception as e:
+    except (Exception, KeyboardInterrupt) as e:
         print(f"Exception {where}\n{''.join(traceback.format_exception(type(e), e, e.__traceback__.tb_next))}", end="", file=sys.stderr)
         return False
     return True

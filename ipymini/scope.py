@@ -70,7 +70,13 @@ def _if_open():
     return scope if scope is None or scope.open else None
 
 
-started_by = _if_open if flag("IPYMINI_LATE_OUTPUT") == "latest" else current.get  # the Scope in whose name this is done, if any
+LATEST = flag("IPYMINI_LATE_OUTPUT") == "latest"  # it gets what comes after the end of a request
+started_by = _if_open if LATEST else current.get  # the Scope in whose name this is done, if any
+
+
+def late(scope):
+    "The request that gets what `scope` has started; None if that is the latest."
+    return scope if scope.open or not LATEST else None
 
 
 def here():

@@ -16,6 +16,7 @@ from IPython.core.displayhook import DisplayHook
 from IPython.core.displaypub import DisplayPublisher
 from IPython.core.history import HistoryManager, HistoryOutput
 from IPython.core.interactiveshell import InteractiveShell, InteractiveShellABC
+from IPython.core.payload import PayloadManager
 from IPython.core.usage import default_banner
 from IPython.utils.process import system
 from traitlets import Any, Bool, CBool, Type, default
@@ -24,7 +25,7 @@ from .cells import cell_file, own
 from .requests import error_content
 from .scope import Scope, current, here
 from .wire import Msg
-from .frames import INTERRUPT, PENDING, raise_pending, wait_code
+from .frames import INTERRUPT, PENDING, cell_code, raise_pending, wait_code
 from .tracebacks import chain, cut, quicken, trim
 
 log = logging.getLogger("ipymini.shell")
@@ -56,6 +57,7 @@ class Hooks:
         if content is not None: scope.emit(msg_type, content)
         if PENDING: raise_pending()
 
+    @cell_code
     def _hooked(self, hooks, msg_type, content, scope):
         "The content that `hooks` make of `content`; None if one of them keeps it."
         msg = dict(header=dict(msg_type=msg_type), msg_type=msg_type, parent_header=scope.msg.header if scope.msg else {}, metadata={}, content=content)
@@ -158,7 +160,7 @@ class ZMQInteractiveShell(InteractiveShell):
 
     def init_displayhook(self):
         super().init_displayhook()
-        self.display_trap = OpenDisplayTrap(hook=lambda value: here_shell(self).displayhook(value))
+        self.display_trap = OpenDisplayTrap(hook=cell_code(lambda value: here_shell(self).displayhook(value)))
 
     def init_traceback_handlers(self, custom_exceptions):
         super().init_traceback_handlers(custom_exceptions)
@@ -168,13 +170,17 @@ class ZMQInteractiveShell(InteractiveShell):
         "The shell that runs the code which asks: a subshell's code sees its own."
         return here_shell(self)
 
+    def init_payload(self):
+        self.payload_manager = Payloads(parent=self)
+        self.configurables.append(self.payload_manager)
+
     def init_hooks(self):
         super().init_hooks()
         self.set_hook("show_in_pager", page.as_hook(payloadpage.page), 99)
 
     def ask_exit(self):
         "End the kernel when the cell is done, and tell the client."
-        self.exit_now = not self.keepkernel_on_exit
+        if here_shell(self) is self: self.exit_now = not self.keepkernel_on_exit  # in a subshell its client ends
         self.payload_manager.write_payload(dict(source="ask_exit", keepkernel=bool(self.keepkernel_on_exit)))
 
     def system_piped(self, cmd):
@@ -217,6 +223,7 @@ class ZMQInteractiveShell(InteractiveShell):
     @property
     def parent_header(self): return self.get_parent()
 
+    @cell_code
     def showtraceback(self, exc_tuple=None, *args, **kwargs):
         quicken()
         etype,value,tb = exc_tuple or sys.exc_info()
@@ -227,6 +234,7 @@ class ZMQInteractiveShell(InteractiveShell):
         elif isinstance(value, KeyboardInterrupt): cut(tb, "bdb", "pdb")
         super().showtraceback(exc_tuple, *args, **kwargs)
 
+    @cell_code
     def _format_exception_for_storage(self, exception, *args, **kwargs):
         try: return super()._format_exception_for_storage(exception, *args, **kwargs)
         except Exception: return error_content(type(exception), exception)  # IPython 9 calls str on it unprotected
@@ -266,6 +274,12 @@ def here_shell(main):
     "The shell of the request that runs here, `main` if there is none."
     scope = here()
     return main if scope is None or scope.sub is None or scope.sub.bridge is None else scope.sub.bridge.shell
+
+
+class Payloads(PayloadManager):
+    "What a cell offers its client: that of the shell which runs the code, as magics, the pager and `exit` know main's only."
+
+    def write_payload(self, data, single=True): super(Payloads, here_shell(self.parent).payload_manager).write_payload(data, single)
 
 
 class OpenBuiltinTrap(BuiltinTrap):

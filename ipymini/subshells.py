@@ -72,7 +72,7 @@ class Subshell:
         with Scope(self.port, msg, self) as scope:
             content = dict(status="aborted") if self.is_aborting(msg) else handle(self.table, scope)
             if asyncio.iscoroutine(content): content = await finish(scope, content)
-            if self.life.forked: end_child()
+            if self.life.forked: end_child(content)
             self.port.drain()
             self.life.cell_ended(scope)  # before the reply, as are the aborts: a client that has seen it may send what goes the usual way
             stopped = self.stop_queued(scope, content)
@@ -160,7 +160,10 @@ def is_comm(msg): return msg.type in ("comm_open", "comm_msg", "comm_close")
 def clamp(cursor_pos, code): return len(code) if cursor_pos is None else max(0, min(cursor_pos, len(code)))
 
 
-def end_child():
-    "End a forked child that fell off the end of its cell: it is no kernel."
+def end_child(content):
+    "End a forked child that fell off the end of its cell, of which `content` tells: it is no kernel. As a script's it tells of an error, and by its exit code."
+    code,ename,evalue = 0, content.get("ename"), content.get("evalue", "")
+    if ename == "SystemExit": code = int(evalue) if evalue.isdecimal() else int(evalue not in ("", "None"))
+    elif ename: code = print(*content.get("traceback", ()), sep="\n", file=sys.stderr) or 1
     for s in (sys.stdout, sys.stderr): s.flush()
-    os._exit(0)
+    os._exit(code)

@@ -81,12 +81,15 @@ class Worker:
         self.loop.close()
 
     async def _end(self, within=0.3):
-        "Let what was being served be answered: completions on their lane, for a while, and unlocked cells, which are cancelled."
+        "Let what was being served be answered: completions on their lane, for a while, and unlocked cells, which are cancelled. Then the user's tasks are: as asyncio.run does it."
         self._cancel(False)
         rest = [t for t in self.now.servers if t is not self.server and not t.done()]
         late = (await asyncio.wait(rest, timeout=within))[1] if rest else ()
         for t in late: t.cancel(INTERRUPT)
         if late: await asyncio.wait(late, timeout=within)
+        tasks = asyncio.all_tasks() - {asyncio.current_task()}
+        for t in tasks: t.cancel()
+        if tasks: await asyncio.wait(tasks, timeout=within)
 
     def _serve_from_now(self):
         self.server = self.loop.create_task(self._serve(), context=self.context)

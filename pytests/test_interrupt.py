@@ -161,3 +161,61 @@ def test_sigterm_that_wakes_nobody(start):
     k = start()
     k.execute(LOST.format("SIGTERM"), wait=False)
     assert k.wait_exit(2) == 0
+
+
+SPIN = """import comm, os
+def spin(m=None):
+    os.write(1, b'started\\n')
+    while True: pass
+def transform(lines): return spin() if 'TRANSFORM' in lines[0] else lines
+get_ipython().input_transformers_cleanup.append(transform)
+comm.get_comm_manager().register_target('spin', lambda c, m: c.on_msg(spin))
+"""
+CALLED = dict(  # code of the user's that IPython or we call
+    repr        = "class R:\n    def __repr__(self): spin()\nR()",
+    html        = "class R:\n    def _repr_html_(self): spin()\nR()",
+    itself      = "class R:\n    def _ipython_display_(self): spin()\nR()",
+    awaiting    = "import asyncio\nawait asyncio.sleep(0)\nclass R:\n    def __repr__(self): spin()\nR()",
+    transformer = "# TRANSFORM\n1",
+    hook        = "pub = get_ipython().display_pub\npub.register_hook(spin)\ntry: display(1)\nfinally: pub.unregister_hook(spin)")
+
+
+@pytest.mark.parametrize("door", DOORS)
+@pytest.mark.parametrize("what", CALLED)
+def test_interrupt_of_what_is_called(kernel, what, door):
+    "Code of the user's that is called by ours: it must not count as ours, which is let finish first."
+    kernel.execute(SPIN).ok()
+    run = kernel.execute(CALLED[what], wait=False)
+    kernel.sees(run, "started\n", 5)
+    kernel.interrupt(door)
+    assert kernel.wait(run, 5).ename == "KeyboardInterrupt"
+    assert kernel.execute("1 + 1").result == "2"
+
+
+@pytest.mark.parametrize("door", DOORS)
+@pytest.mark.parametrize("cell", ["", "import asyncio\nprint('on')\nawait asyncio.sleep(30)", "with get_ipython().kernel.processing_events():\n    import time\n    print('on')\n    time.sleep(30)"],
+    ids=["idle", "awaiting", "processing"])
+def test_interrupt_of_a_comm_callback(kernel, cell, door):
+    "It ends, and the user is told."
+    kernel.execute(SPIN).ok()
+    run = kernel.execute(cell, wait=False)
+    if cell: kernel.sees(run, "on\n", 5)
+    kernel.send("comm_open", dict(comm_id=f"c{door}", target_name="spin", data={}))
+    msg = kernel.send("comm_msg", dict(comm_id=f"c{door}", data={}))
+    kernel.pump(lambda: any("started" in r.text("stdout", r.all) for r in (msg, run)), 5, "the callback")
+    kernel.interrupt(door)
+    kernel.pump(lambda: msg.end, 5, "the callback's end")
+    assert "KeyboardInterrupt" in msg.stderr
+    if not run.is_done: kernel.interrupt(door)
+    kernel.wait(run, 5)
+    assert kernel.execute("1 + 1").result == "2"
+
+
+def test_interrupt_of_a_call_at_the_prompt(kernel):
+    "Of pdb: what it calls ends, and it asks again or ends."
+    kernel.execute(SPIN).ok()
+    run = kernel.execute("breakpoint()\n1", answers=["spin()", "q", "q"], wait=False)
+    kernel.sees(run, "started\n", 5)
+    kernel.interrupt()
+    kernel.wait(run, 5)
+    assert kernel.execute("1 + 1").result == "2"

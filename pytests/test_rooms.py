@@ -17,6 +17,7 @@ bridge debugger worker channels
 config
 shell
 capture comms dap compat magics eventloops kernelspec
+fds
 info stdin budget loops detours lines signals variables tracebacks
 lane
 answers cells frames

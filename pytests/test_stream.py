@@ -4,7 +4,8 @@ import io, logging
 import pytest
 
 from fakes import Out, execute, texts
-from ipymini.capture import Fds, Stream
+from ipymini.capture import Stream
+from ipymini.fds import Fds
 from ipymini.scope import Scope, current
 
 

@@ -349,3 +349,20 @@ def test_interrupted_sleep_of_a_subshell(kernel):
         assert kernel.wait(run, timeout=5).ok().result == "True"
         for bad, ename in ("-1", "ValueError"), ("'x'", "TypeError"): assert sub.execute(f"time.sleep({bad})").ename == ename
         assert sub.execute("time.sleep(0); time.sleep(True and 0.01); 'slept'").result == "'slept'"
+
+
+@pytest.mark.parametrize("code,source", [("%recall 1", "set_next_input"), ("print?", "page"), ("get_ipython().set_next_input('x')", "set_next_input"), ("exit", "ask_exit"), ("%page print", "page")])
+def test_payloads(kernel, sub, code, source):
+    "What a cell of a subshell offers is in its own reply, not in main's next one; it ends its client at most, not the kernel."
+    run = sub.execute(code).ok()
+    assert [p["source"] for p in run.payload] == [source]
+    assert kernel.execute("1 + 1").ok().payload == []
+
+
+def test_tasks_of_a_deleted_subshell(kernel):
+    "They are cancelled, and may clean up."
+    with Sub(kernel) as sub:
+        code = "import asyncio\nasync def work():\n    try: await asyncio.sleep(60)\n    finally: print('cleaned up')\ntask = asyncio.create_task(work())\nawait asyncio.sleep(0)"
+        run = sub.execute(code).ok()
+    kernel.sees(run, "cleaned up\n", 5)
+    assert kernel.execute("task.cancelled()").result == "True"

@@ -1,0 +1,129 @@
+"""Fds room: what is written past Python, to file descriptors 1 and 2, by C code and by child processes.
+
+Owns the pipes that stand for 1 and 2, those of child processes, and who reads them.
+Must not know: sockets, what a request means; it asks `scope` whose a child is.
+Threads: `drain` any (one at a time); `install`, `uninstall` and `close` main; `pipes_for_child` the thread that starts it.
+Spec: messaging, "Streams (stdout, stderr, etc)"."""
+
+import codecs, contextlib, fcntl, os, select, threading
+
+from .frames import wait_code
+from .scope import NOBODY, Scope, late, started_by
+
+READ = 1 << 16       # bytes
+PIPE_SIZE = 1 << 20  # what C code may write while it holds the GIL before it blocks
+NAMES = "stdout", "stderr"
+
+
+class Pipe:
+    "The read end `fd` of a pipe whose text belongs to the stream `name` of the request `scope`, to that of the latest cell if that is None."
+
+    def __init__(self, fd, name, scope=None):
+        self.fd,self.name,self.scope,self.ended = fd, name, scope, False
+        self.decode = codecs.getincrementaldecoder("utf-8")("replace").decode
+        os.set_blocking(fd, False)
+
+    def read(self):
+        "What can be read now, as text; empty if there is nothing, or nothing more, and then it has `ended`."
+        text = ""
+        while not text and not self.ended:
+            try: data = os.read(self.fd, READ)
+            except BlockingIOError: return ""
+            text,self.ended = self.decode(data, final=not data), not data
+        return text
+
+
+class Fds:
+    """File descriptors 1 and 2, turned into pipes: what C code writes belongs to the latest cell. A child process gets pipes of its own, as it belongs to the request that
+    starts it and may outlive it. `callers`: requests whose `os.system` runs, which cannot have any."""
+
+    def __init__(self): self.saved,self.pipes,self.lock,self.epoll,self.callers,self.own = {}, {}, threading.Lock(), None, [], {}
+
+    def install(self):
+        "Put the pipes in place; the descriptors that become readable when there is anything to `drain`."
+        if hasattr(select, "epoll"): self.epoll = select.epoll()
+        for fd,name in zip((1, 2), NAMES):
+            with contextlib.suppress(OSError): self.saved[fd] = os.dup(fd)  # closed at birth, as of a daemon
+            r,w = os.pipe()
+            with contextlib.suppress(OSError, AttributeError): fcntl.fcntl(w, fcntl.F_SETPIPE_SZ, PIPE_SIZE)
+            os.dup2(w, fd)
+            os.close(w)
+            self.own[fd] = os.stat(fd)
+            self._add(Pipe(r, name))
+        return list(self.pipes) if self.epoll is None else [self.epoll.fileno()]
+
+    def _add(self, pipe):
+        self.pipes[pipe.fd] = pipe
+        if self.epoll is not None: self.epoll.register(pipe.fd, select.EPOLLIN)
+
+    def _remove(self, pipe):
+        "Its last writer has closed it."
+        del self.pipes[pipe.fd]
+        self.epoll.unregister(pipe.fd)
+        os.close(pipe.fd)
+
+    def pipes_for_child(self):
+        """Two descriptors for a new child process to write to, which the caller closes as soon as the child has them; none where it has to do with 1 and 2. The caller
+        holds `lock`."""
+        scope = started_by()
+        if scope is None or not self.own or self.epoll is None: return ()
+        ends = [os.pipe() for _ in NAMES]
+        for (r,_),name in zip(ends, NAMES): self._add(Pipe(r, name, scope))
+        return [w for _,w in ends]
+
+    def forked(self, pipes):
+        "In a child, which writes to its `pipes`, unless it was given something else already (forkpty). Nobody reads here, and its own children share what it has."
+        for fd,pipe in zip((1, 2), pipes):
+            with contextlib.suppress(OSError):
+                if os.path.samestat(os.stat(fd), self.own[fd]): os.dup2(pipe, fd)
+        self.own,self.pipes = {}, {}
+
+    def uninstall(self):
+        "Let 1 and 2 be what they were; what is in the pipes is published."
+        self.drain()
+        for fd,old in self.saved.items():
+            os.dup2(old, fd)
+            os.close(old)
+        self.saved,self.own = {}, {}
+
+    def close(self):
+        "Close the pipes; nobody reads them any more."
+        with self.lock:
+            for fd in self.pipes: os.close(fd)
+            self.pipes = {}
+            if self.epoll is not None: self.epoll.close()
+
+    def ready(self, timeout):
+        "Is there anything to read? epoll where there is one: a third of select's time."
+        if not self.pipes: return False
+        return self.epoll.poll(timeout) if self.epoll is not None else select.select(self.pipes, (), (), timeout)[0]
+
+    @wait_code
+    def drain(self):
+        "Publish what is in the pipes, without waiting. Any thread."
+        if self.ready(0) or self.lock.locked(): self._publish()  # locked: another thread may have read what it has not published yet
+
+    @contextlib.contextmanager
+    def calling(self):
+        "Inside, what comes to 1 and 2 belongs to the request that calls this."
+        scope = started_by()
+        try:
+            self.callers.append(scope)
+            yield
+        finally:
+            if scope in self.callers: self.callers.remove(scope)
+
+    def _publish(self):
+        if not self.lock.acquire(timeout=1): return
+        try:
+            for pipe in list(self.pipes.values()):
+                to = self._whose(pipe)
+                for _ in range(PIPE_SIZE // READ):  # not for ever, should somebody write without end
+                    if text := pipe.read(): to.port.write(to, pipe.name, text, NOBODY)
+                    else: break
+                if pipe.ended: self._remove(pipe)
+        finally: self.lock.release()
+
+    def _whose(self, pipe):
+        to = late(pipe.scope) if pipe.scope else next(filter(None, reversed(self.callers)), None)
+        return to or Scope.latest or Scope.nobody
