@@ -5,7 +5,7 @@ are read afterwards, in `checked`. Socket options are zmq's defaults, as in jupy
 Must not know: the rows, how a figure is reported, any kernel's own ways. Threads: one. Needs Linux (/proc, pidfd).
 Spec: messaging, "The wire protocol"; "Connection files"; kernelspecs."""
 
-import contextlib, functools, hmac, json, os, re, select, signal, socket, subprocess, sys, tempfile, time, uuid
+import contextlib, functools, hmac, itertools, json, os, re, select, signal, socket, subprocess, sys, tempfile, time, uuid
 from collections import defaultdict, namedtuple
 from dataclasses import dataclass, field
 from glob import glob
@@ -309,9 +309,14 @@ class Kernel:
 def cell(code): return dict(code=code, silent=False, store_history=True, user_expressions={}, allow_stdin=False, stop_on_error=True)
 def utc_now(): return time.strftime("%Y-%m-%dT%H:%M:%S.000000Z", time.gmtime())
 
+PORTS = itertools.cycle(range(20_000, 32_000))  # below those that the system gives to outgoing connections: of many kernels' clients one would take another's
+
 def free_ports(n):
-    "`n` free tcp ports on loopback."
-    with contextlib.ExitStack() as stack:
-        socks = [stack.enter_context(socket.socket()) for _ in range(n)]
-        for o in socks: o.bind(("127.0.0.1", 0))
-        return [o.getsockname()[1] for o in socks]
+    "`n` free tcp ports on loopback, none of them given out lately."
+    return [next(filter(is_free, PORTS)) for _ in range(n)]
+
+def is_free(port):
+    with socket.socket() as s:
+        try: s.bind(("127.0.0.1", port))
+        except OSError: return False
+        return True
