@@ -220,12 +220,14 @@ def read_connection(path):
 
 
 def connection(transport="tcp", ip="127.0.0.1", key=None, signature_scheme="hmac-sha256", **rest):
-    "A connection dict; ports not given are 0 (to be bound), a `key` of None is made. ValueError on a transport or port that cannot be."
+    "A connection dict; ports not given are 0 (to be bound), a `key` of None is made. ValueError on what cannot be."
     if transport not in ("tcp", "ipc"): raise ValueError(f"unknown transport {transport!r}: tcp and ipc are possible")
     ports = {f"{p}_port": rest.pop(f"{p}_port", 0) for p in PORTS}
     for k,v in ports.items():
         if isinstance(v, bool) or not isinstance(v, int) or not 0 <= v <= 65535: raise ValueError(f"{k} must be a port number, not {v!r}")
     key = os.urandom(32).hex() if key is None else key
+    for k,v in dict(ip=ip, key=key, signature_scheme=signature_scheme).items():
+        if not isinstance(v, str): raise ValueError(f"{k} must be a string, not {v!r}")
     return {**ports, "transport": transport, "ip": ip, "key": key, "signature_scheme": signature_scheme, **rest}
 
 

@@ -68,6 +68,32 @@ def test_broken_config_file(start, profile, text):
     assert k.execute("1 + 1").ok().result == "2"
 
 
+ENDING = {"c.InteractiveShellApp.matplotlib = 'nonsense'": "'nonsense'", "c.InteractiveShellApp.gui = 'foo'": "'foo'", "c.Application.log_level = 'FOO'": "'FOO'",
+    "c.InteractiveShell.colors = 'solarized'": "'solarized'", "import sys\nsys.exit(1)": "ipython_config.py", "raise KeyboardInterrupt": "ipython_config.py"}
+
+
+@pytest.mark.parametrize("text,word", ENDING.items())
+def test_config_file_that_would_end_it(start, profile, text, word):
+    "What ends IPython is told, and the other file is read."
+    profile("ipython_config.py", text)
+    profile("ipython_kernel_config.py", "c.InteractiveShellApp.exec_lines = ['other = 3']")
+    k = start(env=profile.env)
+    assert k.execute("other").ok().result == "3"
+    assert "[ipymini]" in k.log_text() and word in k.log_text()
+
+
+def test_rest_of_a_config_file(start, profile):
+    "One wrong line takes no other with it."
+    profile("ipython_config.py", "c.InteractiveShellApp.gui = 'foo'\nc.InteractiveShellApp.exec_lines = ['kept = 3']\nc.Application.log_level = 'FOO'")
+    assert start(env=profile.env).execute("kept").ok().result == "3"
+
+
+def test_config_magic_tells(start, profile):
+    "Only the start forgives: who sets a wrong value later is told there."
+    k = start(env=profile.env)
+    assert "The 'gui' trait" in k.execute("%config IPKernelApp.gui = 'foo'").ok().text("stderr")
+
+
 def test_extensions(start, profile, tmp_path):
     "Loaded by name at the start; one that is missing is told, and passed over."
     (tmp_path / "our_ext.py").write_text("def load_ipython_extension(ip): ip.push(dict(extended=7))\ndef unload_ipython_extension(ip): pass")
@@ -128,6 +154,42 @@ def test_unknown_arguments_warn(start, profile, arg):
     k = start(env=profile.env, extra_arguments=[arg])
     assert k.execute("1 + 1").ok().result == "2"
     assert arg.lstrip("-").split("=")[0].split(".")[-1] in k.log_text()
+
+
+WRONG = ["--matplotlib=nonsense", "--gui=nonsense", "--pylab=nonsense", "--InteractiveShellApp.matplotlib=nonsense", "--log-level=NONSENSE", "--colors=nosuch",
+    "--profile=nosuch", "--profile-dir={tmp}/nosuch", "--profile-dir={tmp}/file", "--ipython-dir={tmp}/file/nosuch"]
+
+
+@pytest.mark.parametrize("arg", WRONG)
+def test_wrong_arguments_warn(start, profile, tmp_path, arg):
+    "The value is named; the argument before it and the configuration file count nevertheless (the file where its profile does)."
+    (tmp_path / "file").write_text("no directory")
+    profile("ipython_config.py", "c.InteractiveShellApp.exec_lines = ['kept = 3']")
+    arg = arg.format(tmp=tmp_path)
+    k = start(env=profile.env, extra_arguments=["--InteractiveShell.cache_size=17", arg])
+    assert ask(k, "ip.cache_size, globals().get('kept')") == f"(17, {None if 'ipython-dir' in arg else 3})"
+    assert arg.split("=")[1] in k.log_text()
+
+
+def test_ipython_dir_is_made(start, profile, tmp_path):
+    k = start(env=profile.env, extra_arguments=[f"--ipython-dir={tmp_path / 'new'}"])
+    assert ask(k, "ip.profile_dir.location") == repr(str(tmp_path / "new" / "profile_default"))
+
+
+def test_temporary_profile_goes(start, profile, tmp_path):
+    "The directory that stands in for one that cannot be used is gone after the end."
+    (tmp_path / "file").write_text("no directory")
+    k = start(env=profile.env, extra_arguments=[f"--ipython-dir={tmp_path / 'file'}"])
+    path = Path(ask(k, "ip.profile_dir.location").strip("'"))
+    assert path.exists()
+    k.shutdown()
+    assert not path.parent.exists()
+
+
+def test_connection_file_is_told(start, profile):
+    "Also beside other options of the application's."
+    k = start(env=profile.env, extra_arguments=["--IPKernelApp.log_level=ERROR"])
+    assert ask(k, "ip.config.IPKernelApp.connection_file") == repr(k.km.connection_file)
 
 
 def test_history_is_kept(start, profile):

@@ -204,6 +204,7 @@ def test_connection_file_without_fields(tmp_path):
 
 
 BAD = {"": "no JSON", "{": "no JSON", "[1]": "no JSON object", "null": "no JSON object", '{"transport": "udp"}': "unknown transport 'udp'",
+    **{f'{{"{k}": {v}}}': f"{k} must be a string" for k in ("key", "ip", "signature_scheme") for v in ("5", "true", '["a"]')},
     **{f'{{"iopub_port": {v}}}': "iopub_port must be a port number" for v in ("-1", "65536", '"8080"', "true", "1.5", "null")}}
 
 
