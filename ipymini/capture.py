@@ -1,16 +1,16 @@
 """Capture room: everything that is patched in the interpreter, in one table, and undone by `uninstall`.
 
-Owns sys.stdout and sys.stderr, `input` and `getpass`, the context of threads and executors, child processes and forks.
+Owns sys.stdout and sys.stderr, the context of threads and executors, child processes and forks.
 Must not know: sockets, what a request means. It asks `scope` for whom a thing is.
 Threads: `Stream` methods any; install and uninstall main.
-Spec: messaging, "Streams (stdout, stderr, etc)" and "Messages on the stdin (ROUTER/DEALER) channel"."""
+Spec: messaging, "Streams (stdout, stderr, etc)"."""
 
-import bdb, builtins, codecs, getpass, importlib, io, os, signal, subprocess, sys, threading, time, warnings
+import bdb, builtins, codecs, getpass, importlib, io, os, signal, subprocess, sys, threading, time
 from importlib.machinery import PathFinder
 from threading import get_ident
 from time import perf_counter
 
-from . import loops
+from . import keyboard, loops
 from .fds import Fds
 from .frames import PENDING, cell_code, raise_pending, wait_code
 from .scope import Scope, current, here, started_by
@@ -124,60 +124,6 @@ class _Bytes(io.BufferedIOBase):
     def name(self): return self._stream.name
     @property
     def mode(self): return "wb"
-
-
-class Keyboard(io.TextIOBase):
-    "sys.stdin: each line is asked of the client's user. The end of the file is a line that is Ctrl-D alone."
-    name,mode,encoding,errors,newlines = "<stdin>", "r", "utf-8", "strict", None
-
-    def readline(self, size=-1, /):
-        "The next line with its end, empty at the end of the file. StdinNotImplementedError where no input is allowed."
-        if size == 0: return ""
-        line,self._rest = getattr(self, "_rest", "") or self._ask(), ""
-        if 0 < size < len(line): line,self._rest = line[:size], line[size:]
-        return line
-
-    def _ask(self):
-        try: return ask() + "\n"
-        except EOFError: return ""
-
-    def read(self, size=-1, /):
-        "Characters up to the end of the file; `size` of them at most, if that is not negative."
-        text = ""
-        while size < 0 or len(text) < size:
-            line = self.readline(size - len(text) if size >= 0 else -1)
-            if not line: break
-            text += line
-        return text
-
-    def fileno(self): return 0
-    def isatty(self): return False
-    def readable(self): return True
-    def writable(self): return False
-
-
-def ask(prompt="", password=False):
-    "The client's answer, for `input` and `getpass`. StdinNotImplementedError where the request allows no input or there is none."
-    to = here()
-    if to is None or not to.open or not to.content.get("allow_stdin", False): raise _no_stdin(password)
-    try: return to.ask(str(prompt), password)
-    except KeyboardInterrupt: raise KeyboardInterrupt("Interrupted by user") from None
-
-
-def _no_stdin(password):
-    from IPython.core.error import StdinNotImplementedError
-    return StdinNotImplementedError(f"{'getpass' if password else 'raw_input'} was called, but this frontend does not support input requests.")
-
-
-def input(prompt="", /):
-    "As the builtin: the line that the client's user types."
-    return ask(prompt)
-
-
-def _getpass(prompt="Password: ", stream=None, *, echo_char=None):
-    "As getpass.getpass: a line that is not shown as it is typed."
-    if stream is not None: warnings.warn("The `stream` parameter of `getpass.getpass` will have no effect when using ipymini", stacklevel=2)
-    return ask(prompt, password=True)
 
 
 def _in_scope(f, of):
@@ -319,9 +265,9 @@ class Capture:
         table = [  # where, name, what, why
             (sys, "stdout", out, "prints go to the client"),
             (sys, "stderr", err, "as do errors and warnings"),
-            (sys, "stdin", Keyboard(), "the client is the keyboard"),
-            (builtins, "input", input, "the same, with a prompt"),
-            (getpass, "getpass", _getpass, "the same, unseen"),
+            (sys, "stdin", keyboard.Keyboard(), "the client is the keyboard"),
+            (builtins, "input", keyboard.input, "the same, with a prompt"),
+            (getpass, "getpass", keyboard.getpass, "the same, unseen"),
             (threading.Thread, "start", _thread_start(threading.Thread.start), "a thread belongs to the request that starts it"),
             (threading.Thread, "_bootstrap_inner", _thread_bootstrap(threading.Thread._bootstrap_inner), "and prints there: the first thing it runs"),
             (ThreadPoolExecutor, "submit", _executor_submit(ThreadPoolExecutor.submit), "a job belongs to the request that submits it"),

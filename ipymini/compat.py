@@ -6,7 +6,7 @@ Threads: any.
 Spec: none; ipywidgets (get_parent, session.send), ipyparallel (session.send, iopub_socket), dask (that there is a kernel),
 older notebooks (comm_manager, _parent_header, shell)."""
 
-import contextlib, getpass, logging, sys, types
+import contextlib, getpass, logging, sys, threading, types
 
 from . import comms
 from .info import kernel_info, language_info
@@ -74,13 +74,17 @@ class KernelFacade:
 
     @contextlib.contextmanager
     def processing_events(self):
-        "Inside, comm messages are served as they arrive, on the main thread, also while a cell computes. Gives a function that serves them now."
+        """Inside, comm messages are served as they arrive, also while a cell computes, if this is the main thread: others have no signals. Gives a function that
+        serves them now, on any thread that has some."""
         worker,signals = self._kernel.main.worker, self._kernel.signals
-        with worker.attentive(lambda: signals.wake_main(surely=True), signals.wake_soon): yield worker.serve_meanwhile
+        is_main = threading.current_thread() is worker.thread
+        with worker.attentive(lambda: signals.wake_main(surely=True), signals.wake_soon) if is_main else contextlib.nullcontext(): yield self.do_one_iteration
 
     def do_one_iteration(self):
-        "Serve the comm messages that have arrived; for cells that compute for long. The cell's own thread."
-        self._kernel.main.worker.serve_meanwhile()
+        "Serve the comm messages that have arrived for the thread that calls this, main's or a subshell's; for cells that compute for long. Other threads serve none."
+        me = threading.current_thread()
+        for s in list(self._kernel.subs.values()):
+            if s.worker.thread is me: s.worker.serve_meanwhile()
 
     def set_parent(self, ident, parent, channel="shell"):
         "What this thread or task puts out from here on is for `parent`."

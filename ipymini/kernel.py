@@ -206,9 +206,9 @@ class Kernel:
         else: self.route_shell(sub, msg)
 
     def route_shell(self, sub, msg):
-        if msg.type == "execute_request" and sub is self.main:
+        if msg.type == "execute_request":
             if is_alone(msg): return self.lanes["control"].put(msg)
-            sub = self.detours.take(msg) or sub
+            if sub is self.main: sub = self.detours.take(msg) or sub
         sub.put(msg)
         if msg.type in QUERIES and (sub.worker.now.number or len(sub.worker.inbox) > 1):
             end = time.monotonic() + ENOUGH
@@ -290,7 +290,7 @@ class Kernel:
         return content
 
 
-def is_alone(msg): return isinstance(msg.content, dict) and str(msg.content.get("code", "")).lstrip().startswith(MAGIC)
+def is_alone(msg): return isinstance(msg.content, dict) and str(msg.content.get("code", "")).lstrip().partition("\n")[0].rstrip() == MAGIC
 
 
 def run_kernel(early, argv=(), connection_file="", made=False):

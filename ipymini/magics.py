@@ -1,6 +1,6 @@
 """Magics room: the magics that a kernel brings itself, beside IPython's.
 
-Owns %%background and %%subshell, and %subshell, %connect_info, %qtconsole, %edit, %less, %more, %man, %clear, %autosave.
+Owns %%background and %%subshell (as magics they only carry the help; `cell_modes` does the work), and %subshell, %connect_info, %qtconsole, %edit, %less, %more, %man, %clear, %autosave.
 Must not know: sockets, requests.
 Threads: the worker's that runs the cell.
 Spec: IPython's documentation, "Built-in magic commands"; messaging, "Payloads (DEPRECATED)"."""
@@ -9,11 +9,13 @@ import json, os, subprocess, sys, threading
 
 from IPython.core import page
 from IPython.core.error import UsageError
-from IPython.core.magic import Magics, line_magic, magics_class
+from IPython.core.magic import Magics, cell_magic, line_cell_magic, line_magic, magics_class
 from IPython.core.magics.code import CodeMagics, InteractivelyDefined, MacroToEdit
 from IPython.display import Javascript, display
 
 from .scope import here
+
+ALONE = "{} is the whole first line of a cell, and takes no arguments."
 
 
 def cell_modes(lines):
@@ -25,19 +27,28 @@ def cell_modes(lines):
 
 @magics_class
 class KernelMagics(Magics):
-    "Line magics of kernels."
+    "Magics of kernels."
 
     @property
     def connection_file(self): return self.shell.config.IPKernelApp.connection_file
 
-    @line_magic
-    def subshell(self, arg_s):
-        "Tell which subshell this is, and which there are."
+    @line_cell_magic
+    def subshell(self, line, cell=None):
+        """Tell which subshell this is, and which there are.
+        %%subshell, as the first line of a cell, runs that in a temporary subshell: at once, on a thread of its own, with the same names; for what computes.
+        `from ipymini import subshell; subshell()` does it to the cells that follow, until the one that calls it ends."""
+        if cell is not None: raise UsageError(ALONE.format("%%subshell"))
         scope = here()
         kernel = self.shell.kernel
         current = scope.sub.id if scope and scope.sub else None
         print(f"subshell id: {current}\nthread id: {threading.get_ident()}\nmain thread id: {threading.main_thread().ident}\npid: {os.getpid()}\n"
             f"thread count: {threading.active_count()}\nsubshell list: {kernel.subshells}")
+
+    @cell_magic
+    def background(self, line, cell):
+        """As the first line of a cell: let later cells run while this one awaits. Its output stays its own.
+        `from ipymini import unlock; unlock()` in a cell that awaits does the same from there on."""
+        raise UsageError(ALONE.format("%%background"))
 
     @line_magic
     def connect_info(self, arg_s):

@@ -5,7 +5,7 @@ Must not know: sockets, threads, requests; it asks `scope` for whom an output is
 Threads: the worker's that owns the shell; `publish` any.
 Spec: messaging, "Display data", "Results", "Payloads (DEPRECATED)"."""
 
-import asyncio, contextlib, logging, os, signal, subprocess, sys, threading, types
+import asyncio, contextlib, logging, os, signal, subprocess, sys, threading, time, types
 
 from IPython.core import page, payloadpage
 from IPython.core.autocall import ZMQExitAutocall
@@ -18,7 +18,9 @@ from IPython.core.history import HistoryManager, HistoryOutput
 from IPython.core.interactiveshell import InteractiveShell, InteractiveShellABC
 from IPython.core.payload import PayloadManager
 from IPython.core.usage import default_banner
-from IPython.utils.process import system
+from IPython.utils.encoding import DEFAULT_ENCODING
+from IPython.utils.process import process_handler, system
+from IPython.utils.text import LSString, SList
 from traitlets import Any, Bool, CBool, Type, default
 
 from .cells import cell_file, own
@@ -30,10 +32,16 @@ from .tracebacks import chain, cut, quicken, trim
 
 log = logging.getLogger("ipymini.shell")
 STREAMS = dict(stdout="out_stream", stderr="err_stream")  # what IPython's history calls them
+INTERRUPTED = -signal.SIGINT, 128 + signal.SIGINT  # exit codes of a child that SIGINT has ended; of a shell whose child it has
+ON_ITS_WAY = 0.2  # seconds that an interrupt takes to a subshell's thread, when the system has brought it to the child
 KEPT = 1 << 17  # characters of a cell's text that are kept
 
 
 def out(): return here() or Scope.nobody
+
+
+@wait_code
+def finish(child): return child.communicate(), child.returncode
 
 
 class Hooks:
@@ -191,6 +199,22 @@ class ZMQInteractiveShell(InteractiveShell):
         if self.system_raise_on_error and code: raise subprocess.CalledProcessError(code, cmd)
 
     system = system_piped
+
+    @wait_code
+    def getoutput(self, cmd, split=True, depth=0):
+        "As IPython's `x = !cmd`: a list of lines or with `split` false a string; one that an interrupt ends is a KeyboardInterrupt, not an empty one."
+        if cmd.rstrip().endswith("&"): raise OSError("Background processes not supported.")
+        strict = self.system_raise_on_error
+        ended = process_handler(self.var_expand(cmd, depth=depth + 1), finish, subprocess.PIPE if strict else subprocess.STDOUT)
+        if ended is None: raise KeyboardInterrupt
+        texts,code = ended
+        if code in INTERRUPTED:
+            time.sleep(ON_ITS_WAY)  # what ended the child is for this thread, too; it ends this sleep, where later it would cut off the traceback
+            raise KeyboardInterrupt
+        if strict: self.user_ns["_exit_code"] = code
+        if strict and code: raise subprocess.CalledProcessError(code, cmd)
+        text = "".join(t.decode(DEFAULT_ENCODING, "replace") for t in texts if t)
+        return SList(text.splitlines()) if split else LSString(text)
 
     def set_next_input(self, text, replace=False):
         "Offer `text` as the next cell, or with `replace` instead of this one; the last offer of a cell counts."

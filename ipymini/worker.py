@@ -150,13 +150,13 @@ class Worker:
             if callable(before): before(signum, frame)
             if whose(frame) in ("user", "task"): self.serve_meanwhile()
             elif any(map(self.meanwhile, list(self.inbox))): again()  # our own code has to finish first, and this is in the middle of it
-        before = signal.signal(signal.SIGURG, on_signal)
+        before,woken = signal.signal(signal.SIGURG, on_signal), self.now.wake
         self.now.wake = wake
         try:
             self.serve_meanwhile()
             yield
         finally:
-            self.now.wake = None
+            self.now.wake = woken
             signal.signal(signal.SIGURG, before)
 
     async def await_cell(self, coro):

@@ -177,6 +177,40 @@ def test_subshell_magic_asks_and_fails(k):
     assert k.execute("1 + 1").ok().result == "2"
 
 
+def test_subshell_magic_in_a_subshell(k):
+    "A cell that was sent through a subshell has a temporary one, too: it does not wait for that subshell's cells."
+    with Sub(k) as sub:
+        a = sub.execute("print('begun')\nwhile not done: time.sleep(0.005)", wait=False)
+        k.sees(a, "begun\n", 5)
+        b = sub.execute("%%subshell\nz = 8\nthreading.current_thread().name").ok()
+        assert b.result.startswith("'subshell-") and sub.id not in b.result and not a.is_done
+        k.execute("done.append(1)").ok()
+        k.wait(a).ok()
+        assert sub.execute("z").ok().result == "8"
+        k.pump(lambda: listed(k) == [sub.id], 5, "the temporary subshell to end")
+
+
+@pytest.mark.parametrize("magic,what", [("%%background", "later cells run"), ("%%subshell", "temporary subshell"), ("%subshell", "which subshell this is")])
+def test_help_of_magics(k, magic, what):
+    k.execute("globals().pop('subshell', None)").ok()  # as a name it would come first
+    run = k.execute(f"{magic}?").ok()
+    assert what in run.content["payload"][0]["data"]["text/plain"] and not listed(k)
+    assert what in k.request("inspect_request", dict(code=magic, cursor_pos=4)).ok().content["data"]["text/plain"]
+
+
+@pytest.mark.parametrize("start,magics", [("%%backg", {"%%background"}), ("%%subsh", {"%%subshell"}), ("%subsh", {"%subshell", "%%subshell"}), ("backg", {"%%background"})])
+def test_completion_of_magics(k, start, magics): assert magics <= set(k.request("complete_request", dict(code=start, cursor_pos=len(start))).ok().content["matches"])
+
+
+@pytest.mark.parametrize("magic", ["background", "subshell"])
+@pytest.mark.parametrize("code", ["%%{} x\nprint('ran')", "get_ipython().run_cell_magic('{}', '', 'print(1)')"])
+def test_not_how_they_are_used(k, magic, code):
+    "They are the first line of a cell, alone. Anything else is refused, and runs nothing."
+    run = k.execute(code.format(magic))
+    assert run.ename == "UsageError" or f"%%{magic} is the whole first line of a cell" in run.stderr, run
+    assert not run.stdout
+
+
 def test_modes_in_a_subshell(k):
     "Where cells of a subshell run, %%background lets that subshell's later cells run, and only those."
     with Sub(k) as sub:

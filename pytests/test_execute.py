@@ -285,3 +285,30 @@ def test_notebook_magic_keeps_text(kernel, tmp_path):
     assert [o.get("text") or o.data["text/plain"] for o in cells[0].outputs] == ["short\n", "5"]
     text = "".join(o.text for o in cells[1].outputs)
     assert 100_000 < len(text) < 200_000 and set(text) == {"x", "\n"}
+
+
+@pytest.mark.parametrize("code,result", [
+    ("x = 1\ndef f():\n    x = 'local'\n    got = !echo {x} $x\n    return got\nf()", "['local local']"),
+    ("def g(): return get_ipython().getoutput('echo {y}', depth=1)\ndef f():\n    y = 5\n    return g()\nf()", "['5']"),
+    ("r = get_ipython().getoutput('echo a; echo b >&2; exit 3', split=False)\ntype(r).__name__, r", "('LSString', 'a\\nb\\n')"),
+    ("r = !printf 'gr\\303\\274\\337e'\ntype(r).__name__, r.s", "('SList', 'grü\ufffde')")])
+def test_getoutput(kernel, code, result):
+    "`x = !cmd`: names of who calls, both streams in one, as IPython's own kinds of list and string."
+    assert kernel.execute(code).ok().result == result
+
+
+def test_getoutput_that_fails(kernel):
+    "An error where the user wants one; `&` is none that could be waited for."
+    assert kernel.execute("x = !sleep 1 &").ename == "OSError"
+    kernel.execute("get_ipython().system_raise_on_error = True").ok()
+    try:
+        run = kernel.execute("x = !echo out; exit 3")
+        assert run.ename == "CalledProcessError" and "status 3" in run.error["evalue"]
+        assert kernel.execute("_exit_code").ok().result == "3" and kernel.execute("x = !echo a; echo b >&2\nx, _exit_code").ok().result == "(['a', 'b'], 0)"
+    finally: kernel.execute("get_ipython().system_raise_on_error = False").ok()
+
+
+def test_getoutput_killed(kernel):
+    "A child that ends by SIGINT was interrupted, whoever sent it: what follows is not to run, as behind `!`."
+    for code in ("x = !kill -INT $$", "x = !exit 130", "!kill -INT $$"): assert kernel.execute(code + "\nprint('on')").ename == "KeyboardInterrupt"
+    assert kernel.execute("x = !kill -TERM $$; echo on\nx").ok().result == "[]"

@@ -20,11 +20,15 @@ CELLS = dict(
     join       = "import threading\nstop = threading.Event()\nt = threading.Thread(target=stop.wait, args=(10,))\nt.start()\nprint('started')\nt.join()",
     subprocess = "import subprocess\nprint('started')\nsubprocess.run(['sleep', '30'])",
     system     = "print('started')\n!sleep 30",
+    getoutput  = "print('started')\nfor _ in range(3): x = !sleep 30",
+    deaf       = "print('started')\nfor _ in range(3): x = !trap '' INT; exec sleep 30",
+    sx         = "print('started')\n%sx sleep 30",
+    sx_cell    = "print('started')\nget_ipython().run_cell_magic('system', '', 'sleep 30')",
     input      = "print('started')\ninput('? ')",
     getpass    = "import getpass\nprint('started')\ngetpass.getpass()")
 PDB = "def f():\n    x = 1\n    {}\n    x = 2\n    print('went on')\nprint('started')\nf()"
 STOPS = dict(breakpoint="breakpoint()", pdb="import pdb; pdb.set_trace()", ipdb="from IPython.core.debugger import set_trace; set_trace()")
-SUBSHELL = ["loop", "sleep", "await_", "await_loop", "never", "gather", "input", "getpass"]
+SUBSHELL = ["loop", "sleep", "getoutput", "await_", "await_loop", "never", "gather", "input", "getpass"]
 WITNESS = "import threading\ngo_on = threading.Event()\nprint('waiting')\ngo_on.wait(30)\nfor _ in range(1000): pass\nprint('unharmed')"
 
 

@@ -2,6 +2,8 @@
 Spec: messaging (custom messages); none for the two names, which libraries know from other kernels (jupyter_ui_poll)."""
 import uuid
 
+import pytest
+
 from harness import Sub
 
 TARGET = """import threading, time
@@ -87,3 +89,58 @@ def test_from_a_subshell(kernel):
         told = tell(kernel, cid, 0, subshell_id=sub.id)
         kernel.pump(lambda: told.end, 5)
         assert kernel.execute("seen").ok().result == "['MainThread']"
+
+
+@pytest.mark.parametrize("poll", ["kernel.do_one_iteration()", "with kernel.processing_events() as serve: serve()"])
+@pytest.mark.parametrize("where", ["subshell", "thread"])
+def test_other_threads_leave_mains_queue(kernel, where, poll):
+    "What waits for main, which computes, is served by nobody else."
+    cid = opened(kernel)
+    kernel.execute("go_on = threading.Event()").ok()
+    many = f"for _ in range(20):\n    {poll}\n"
+    with Sub(kernel) as sub:
+        run = kernel.execute("print('started')\nwhile not go_on.is_set(): time.sleep(0.001)", wait=False)
+        kernel.sees(run, "started\n")
+        told = tell(kernel, cid, 0)
+        if where == "subshell": code = many + "seen"
+        else: code = "def work():\n    " + many.replace("\n", "\n    ") + "got.append(1)\ngot = []\nt = threading.Thread(target=work)\nt.start()\nt.join()\ngot.pop(), seen"
+        assert sub.execute(code).ok().result == dict(subshell="[]", thread="(1, [])")[where]
+        sub.execute("go_on.set()").ok()
+        kernel.wait(run).ok()
+        kernel.pump(lambda: told.end, 5)
+        assert kernel.execute("seen").ok().result == "['MainThread']"
+
+
+@pytest.mark.parametrize("poll", ["kernel.do_one_iteration()", "serve()"])
+def test_subshells_serve_their_own(kernel, poll):
+    "A comm message that came through a subshell, and was handed to it as main computes, is served while the subshell's cell computes, too."
+    cid = opened(kernel)
+    kernel.execute("go_on = threading.Event()").ok()
+    with Sub(kernel) as sub:
+        main = kernel.execute("print('started')\nwhile not go_on.is_set(): time.sleep(0.001)", wait=False)
+        kernel.sees(main, "started\n")
+        run = sub.execute("with kernel.processing_events() as serve:\n    " + POLL.format(n=2, poll=poll).replace("\n", "\n    "), wait=False)
+        kernel.sees(run, "started\n")
+        told = [tell(kernel, cid, n, subshell_id=sub.id) for n in range(2)]
+        assert kernel.wait(run, 15).ok().stdout == "started\nseen 2\n"
+        for n, t in enumerate(told):
+            kernel.pump(lambda t=t: t.end, 5)
+            assert t.stdout == f"got {n}\n"
+        assert sub.execute(f"go_on.set()\nset(seen) == {{'subshell-{sub.id}'}}").ok().result == "True"
+        kernel.wait(main).ok()
+
+
+def test_processing_events_in_each_other(kernel):
+    "The end of the inner block is not that of the outer one."
+    cid = opened(kernel)
+    code = "with kernel.processing_events():\n    with kernel.processing_events(): pass\n    " + POLL.format(n=1, poll="sum(range(100))").replace("\n", "\n    ")
+    run = kernel.execute(code, wait=False)
+    kernel.sees(run, "started\n")
+    told = tell(kernel, cid, 0)
+    assert kernel.wait(run, 15).ok().stdout == "started\nseen 1\n"
+    kernel.pump(lambda: told.end, 5)
+    late = kernel.execute("print('started')\ntime.sleep(0.3)\nprint('seen', len(seen))", wait=False)
+    kernel.sees(late, "started\n")
+    told = tell(kernel, cid, 1)
+    assert kernel.wait(late).ok().stdout == "started\nseen 1\n"
+    kernel.pump(lambda: told.end, 5)

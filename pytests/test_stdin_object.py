@@ -17,7 +17,15 @@ NOT_ALLOWED = "StdinNotImplementedError"
     ("next(sys.stdin)", ["first"], "'first\\n'"),
     ("sys.stdin.readline(2), sys.stdin.readline(9), sys.stdin.readline()", ["abcde", "next"], "('ab', 'cde\\n', 'next\\n')"),
     ("sys.stdin.read(3), sys.stdin.readline()", ["abcde"], "('abc', 'de\\n')"),
-    ("sys.stdin.readline()", ["grüße ✓ 😀"], "'grüße ✓ 😀\\n'")])
+    ("sys.stdin.readline()", ["grüße ✓ 😀"], "'grüße ✓ 😀\\n'"),
+    ("sys.stdin.buffer.readline()", ["grüße"], r"b'gr\xc3\xbc\xc3\x9fe\n'"),
+    ("sys.stdin.buffer.readline(3), sys.stdin.buffer.read(2), sys.stdin.buffer.readline()", ["aü", "", "\x04"], r"(b'a\xc3\xbc', b'\n\n', b'')"),
+    ("sys.stdin.buffer.read()", ["one", "two", "\x04"], r"b'one\ntwo\n'"),
+    ("sys.stdin.read(1), sys.stdin.buffer.readline(), sys.stdin.readline()", ["ab", "next"], r"('a', b'b\n', 'next\n')"),
+    ("list(sys.stdin.buffer), sys.stdin.buffer.readlines()", ["a", "b", "\x04", "\x04"], r"([b'a\n', b'b\n'], [])"),
+    ("b = bytearray(3)\nsys.stdin.buffer.readinto(b), b", ["ab"], r"(3, bytearray(b'ab\n'))"),
+    ("import io\nio.TextIOWrapper(sys.stdin.buffer, encoding='latin-1').readline(), sys.stdin.buffer.readline()", ["ü", "on"], r"('Ã¼\n', b'on\n')"),
+    ("with sys.stdin as s, sys.stdin.buffer as b: r = s.readline(), b.readline()\nlist(sys.stdin), r", ["a", "b", "\x04"], r"([], ('a\n', b'b\n'))")])
 def test_reading(kernel, code, answers, result):
     run = kernel.execute(f"import sys\n{code}", answers=answers).ok()
     assert run.result == result and all(a == dict(prompt="", password=False) for a in run.asked)
@@ -55,7 +63,7 @@ def test_getpass(kernel):
     assert kernel.execute("getpass()", answers=["\x04"]).content["ename"] == "EOFError"
 
 
-@pytest.mark.parametrize("code", ["input()", "getpass.getpass()", "sys.stdin.readline()", "next(sys.stdin)", "sys.stdin.read()"])
+@pytest.mark.parametrize("code", ["input()", "getpass.getpass()", "sys.stdin.readline()", "next(sys.stdin)", "sys.stdin.read()", "sys.stdin.buffer.read()"])
 def test_not_allowed(kernel, code):
     "At once, where the client takes no questions; the next cell runs."
     run = kernel.execute(f"import sys, getpass\n{code}", timeout=5)
@@ -67,6 +75,8 @@ def test_surface(kernel):
     "What programs look at before they read."
     code = "import sys, io\ns = sys.stdin\n(s.isatty(), s.readable(), s.writable(), s.seekable(), s.closed, s.encoding.lower(), s.name, s is sys.__stdin__, isinstance(s, io.TextIOBase))"
     assert kernel.execute(code).ok().result == "(False, True, False, False, False, 'utf-8', '<stdin>', False, True)"
+    code = "b = s.buffer\n(b.isatty(), b.readable(), b.writable(), b.seekable(), b.closed, b.name, b.mode, b.fileno(), isinstance(b, io.BufferedIOBase), b is s.buffer)"
+    assert kernel.execute(code).ok().result == "(False, True, False, False, False, '<stdin>', 'rb', 0, True, True)"
     assert kernel.execute("s.write('x')").content["ename"] in ("UnsupportedOperation", "OSError")
 
 

@@ -25,7 +25,7 @@ ATTRS = {k: G + v for k,v in dict(kernel_attrs=("sorted(n for n in ('shell', 'se
     builtin_trap="ip.builtin_trap.auto_builtins.keys()",
     magics_kernel=("sorted(n for n in ip.magics_manager.magics['line'] if n in ('connect_info', 'qtconsole', 'less', 'more', 'man'"
         ", 'clear', 'autosave', 'edit', 'ed', 'subshell', 'pip', 'conda'))"),
-    magic_lists="sorted(set(ip.magics_manager.magics['line']) - {'subshell'})", magic_cells="sorted(ip.magics_manager.magics['cell'])",
+    magic_lists="sorted(set(ip.magics_manager.magics['line']) - {'subshell'})", magic_cells="sorted(set(ip.magics_manager.magics['cell']) - {'background', 'subshell'})",
     environ="import os; [os.environ.get(k) for k in ('TERM', 'CLICOLOR', 'FORCE_COLOR', 'CLICOLOR_FORCE', 'PAGER', 'GIT_PAGER', 'MPLBACKEND')]",
     environ_keys=("import os; sorted(k for k in os.environ if k.startswith(('IPY', 'JPY', 'JUPYTER', 'PYDEVD', 'KERNEL')) and k !"
         "= 'PYDEVD_USE_FRAME_EVAL')"), sys_flags="import sys; sys.flags.interactive, hasattr(sys, 'ps1'), sys.argv[1:2]",
