@@ -10,6 +10,7 @@ import json, os, subprocess, sys, threading
 from IPython.core import page
 from IPython.core.error import UsageError
 from IPython.core.magic import Magics, cell_magic, line_cell_magic, line_magic, magics_class
+from IPython.core.magics import history
 from IPython.core.magics.code import CodeMagics, InteractivelyDefined, MacroToEdit
 from IPython.display import Javascript, display
 
@@ -23,6 +24,18 @@ def cell_modes(lines):
     first = {"%%background": "await __import__('ipymini').background()\n", "%%subshell": "\n"}
     head = lines[0].strip() if lines else None
     return [first[head], *lines[1:]] if head in first else lines
+
+
+class HistoryMagics(history.HistoryMagics):
+    "IPython's, about the history of the shell that runs the cell: a subshell has its own."
+
+    @property
+    def shell(self):
+        scope = here()
+        return self._main if scope is None or scope.sub is None or scope.sub.bridge is None else scope.sub.bridge.shell
+
+    @shell.setter
+    def shell(self, shell): self._main = shell
 
 
 @magics_class

@@ -282,8 +282,8 @@ class ZMQInteractiveShell(InteractiveShell):
 
     def init_magics(self):
         super().init_magics()
-        from .magics import KernelMagics, cell_modes
-        self.register_magics(KernelMagics)
+        from .magics import HistoryMagics, KernelMagics, cell_modes
+        self.register_magics(HistoryMagics, KernelMagics)
         self.input_transformers_cleanup.append(cell_modes)
 
 

@@ -366,3 +366,13 @@ def test_tasks_of_a_deleted_subshell(kernel):
         run = sub.execute(code).ok()
     kernel.sees(run, "cleaned up\n", 5)
     assert kernel.execute("task.cancelled()").result == "True"
+
+
+def test_history_magics(kernel, sub):
+    "Of its own history."
+    kernel.execute("'of main'").ok()
+    sub.execute("'of the subshell'").ok()
+    assert sub.execute("%history").ok().stdout == "'of the subshell'\n%history\n"
+    assert sub.execute("%recall 1").payload[0]["text"] == "'of the subshell'"
+    assert sub.execute("%rerun 1").ok().result == "'of the subshell'"
+    assert "'of main'" in kernel.execute("%history").stdout and "of the subshell" not in kernel.execute("%history").stdout
