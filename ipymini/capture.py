@@ -272,7 +272,7 @@ class Capture:
             (threading.Thread, "_bootstrap_inner", _thread_bootstrap(threading.Thread._bootstrap_inner), "and prints there: the first thing it runs"),
             (ThreadPoolExecutor, "submit", _executor_submit(ThreadPoolExecutor.submit), "a job belongs to the request that submits it"),
             (bdb.Bdb, "set_trace", self._set_trace(bdb.Bdb.set_trace), "with a debug client attached, breakpoint() and pdb stop there"),
-            (os, "system", _then_drain(_calling(os.system, self.fds), drain), "what the child wrote comes before what the cell prints next"),
+            (os, "system", _calling(_then_drain(os.system, drain), self.fds), "what the child wrote comes before what the cell prints next"),
             (os, "waitpid", _then_drain(os.waitpid, drain), "the same"),
             (Popen, "_handle_exitstatus", _then_drain(Popen._handle_exitstatus, drain), "the same; subprocess calls it when a child is reaped"),
             (Popen, "_get_handles", _popen_handles(Popen._get_handles, self.fds), "a child belongs to the request that starts it"),

@@ -42,7 +42,7 @@ def test_os_system_while_a_subshell_runs(kernel, tmp_path):
         first = kernel.execute(HOLD.format(go=go) + "print('before')\nos.system(hold)\nprint('after')", wait=False)
         kernel.sees(first, "before\n")
         other = sub.execute(f"open({str(go)!r}, 'w').close()").ok()
-        assert kernel.wait(first).ok().stdout == "before\nlate\nafter\n" and other.late == other.outputs == []
+        assert kernel.wait(first).ok().stdout == "before\nlate\nafter\n" and first.stderr == "bad\n" and other.late == other.outputs == []
 
 
 def test_nothing_is_left_of_children(kernel):

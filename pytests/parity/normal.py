@@ -32,6 +32,7 @@ RULES = [(re.compile(p), r) for p,r in [  # chkstyle: ignore-node (a table, a ru
     (r"(?m)^( +[\d/]+ ) +\d+\.\d{3} +\d+\.\d{3} +\d+\.\d{3} +\d+\.\d{3} ", r"\1 <spans> ")]]
 HEX = "[0-9a-f]"
 ID = re.compile(rf"(?<![0-9a-f.])(?:{HEX}{{8}}-{HEX}{{24}}_\d+_\d+|{HEX}{{32}}|(?=[0-9]*[a-f]){HEX}{{16}}|{HEX}{{8}}(?:-{HEX}{{4}}){{3}}-{HEX}{{12}})(?!{HEX})")
+OWN = {"%%background", "%%subshell"}  # magics that ipykernel has not, and completion offers
 COUNTED = ("execution_count",)  # what iopub messages tell, too
 KERNEL_FRAME = re.compile(rf"{ANSI}File {ANSI}\S*/(?:ipykernel|ipymini)/\w+\.py")
 
@@ -56,6 +57,7 @@ class Normal:
         "What counts of a message, as a dict; the keys `but` do not, and unless `strict` not the number of a session."
         content = {k: v for k,v in msg["content"].items() if k not in but}
         content.pop("engine_info", None)  # ipykernel's, for ipyparallel; in no specification
+        if "matches" in content: content["matches"] = [m for m in content["matches"] if m not in OWN]
         if "traceback" in content: content["traceback"] = own_frames(content["traceback"])
         for e in (content.get("user_expressions") or {}).values():
             if "traceback" in e: e["traceback"] = own_frames(e["traceback"])
