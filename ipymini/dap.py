@@ -240,7 +240,7 @@ def load():
     processor = sys.modules["_pydevd_bundle.pydevd_process_net_command_json"].PyDevJsonCommandProcessor
     processor.process_net_command_json = answering(processor.process_net_command_json)
     pydevd = sys.modules["pydevd"]
-    pydevd.PyDB.do_wait_suspend = as_itself(pydevd.PyDB.do_wait_suspend)
+    pydevd.PyDB.do_wait_suspend = as_itself(pydevd.PyDB.do_wait_suspend, pydevd.get_current_thread_id)
     pydevd.PyDB.collect_try_except_info = seeing_cells(pydevd.PyDB.collect_try_except_info)
     api = sys.modules["_pydevd_bundle.pydevd_api"]
     for name in ("internal_step_in_thread", "resume_threads"): setattr(api, name, then_wake(getattr(api, name), pydevd.get_global_debugger))
@@ -259,11 +259,13 @@ def answering(original):
     return process
 
 
-def as_itself(original):
-    "As pydevd's `do_wait_suspend`, on the thread that calls it: pydevd may have taken a dummy of the same number for that, and requests, which find the real one, would wait for ever."
+def as_itself(original, id_of):
+    """As pydevd's `do_wait_suspend`, on the thread that calls it: pydevd may have taken a dummy of the same number for that, and requests, which find the real one, would wait for ever.
+    So its queue of requests is made before anybody learns of the stop: two threads that ask for it first, at once, get two, and what is put into the other one is lost."""
     @wait_code
     def do_wait_suspend(self, thread, *args, **kwargs):
         real = threading.current_thread()
+        self.get_internal_queue_and_event(id_of(real))
         if real is not thread: real.additional_info,real.stop_reason = thread.additional_info, thread.stop_reason
         return original(self, real, *args, **kwargs)
     return do_wait_suspend
