@@ -73,7 +73,8 @@ def test_thread_that_pydevd_takes_for_another():
     "It waits as itself, with what pydevd has noted of the dummy; its own queue is there before anybody learns that it has stopped, as requests go there."
     dummy, waited = types.SimpleNamespace(additional_info=["noted"], stop_reason=111), []
     db = types.SimpleNamespace(get_internal_queue_and_event=lambda name: waited.append(f"queue of {name}"))
-    t = threading.Thread(target=lambda: as_itself(lambda db, thread, *args: waited.append((thread, args)), lambda thread: thread.name)(db, dummy, "frame", "line", None), name="it")
+    wait = as_itself(lambda db, thread, *args: waited.append((thread, args)), lambda thread: thread.name)
+    t = threading.Thread(target=wait, args=(db, dummy, "frame", "line", None), name="it")
     t.start()
     t.join(10)
     assert waited == ["queue of it", (t, ("frame", "line", None))] and t.additional_info is dummy.additional_info and t.stop_reason == 111
