@@ -7,7 +7,7 @@ from pathlib import Path
 import nbformat
 from jupyter_client.kernelspec import KernelSpecManager
 from nbformat.v4 import new_code_cell, new_notebook
-from playwright.sync_api import Error, expect
+from playwright.sync_api import Error, TimeoutError, expect
 
 repo = Path(__file__).resolve().parents[2]
 settings = {"apputils-extension/notification": dict(fetchNews="false", checkForUpdates=False), "docmanager-extension/plugin": dict(autosave=False),
@@ -153,6 +153,14 @@ class Lab:
         self.press("Control+End")
         self.page.keyboard.type(text)
         self.press(*keys)
+
+    def complete(self, n, text):
+        "Type `text` at the end of cell `n` and press Tab until completions show: JupyterLab drops those that take a second, as the first may on a busy machine."
+        self.type(n, text, "Tab")
+        shown = self.page.locator(".jp-Completer:visible")
+        for _ in range(5):
+            try: return shown.first.wait_for(timeout=3000)
+            except TimeoutError: self.press("Tab")
 
     def restart(self):
         "Restart the kernel and wait until the new one is idle."
