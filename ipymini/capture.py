@@ -298,13 +298,14 @@ class Capture:
     def _before_fork(self):
         "Hold back signals until the child is no kernel any more: one that came before that would be taken for the kernel's, and be lost."
         self.fds.lock.acquire()
+        self.pipes = ()  # those of the last fork are closed, should there be none now
         self.pipes = self.fds.pipes_for_child()
         self.fds.mask = signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGINT, signal.SIGTERM))
 
     def _after_fork(self):
         mask = self.fds.mask
-        _close(self.pipes)
-        self.fds.lock.release()
+        try: _close(self.pipes)
+        finally: self.fds.lock.release()
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)
 
     def _child(self, *streams):

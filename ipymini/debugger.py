@@ -15,8 +15,7 @@ from .lane import hide, is_hidden
 from .variables import GROUPS, PAGED, Variables, page
 
 log = logging.getLogger("ipymini.debugger")
-PASSED = set("""completions setVariable setExpression setExceptionBreakpoints setFunctionBreakpoints stepInTargets gotoTargets goto threads
-    """.split())  # debugpy answers these as they are
+PASSED = set("""completions setVariable setExpression setExceptionBreakpoints setFunctionBreakpoints stepInTargets gotoTargets goto threads""".split())  # debugpy answers these as they are
 STEPS = {"next", "stepIn", "stepOut"}
 STOPPED = STEPS | {"exceptionInfo"}  # and these too, if their thread is stopped: what is left for one that runs would be done at its next stop
 HELD = {"completions", "setVariable", "setExpression", "stepInTargets", "exceptionInfo", "variables", "evaluate", "stackTrace"}  # answered by the stopped thread

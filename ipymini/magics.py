@@ -29,10 +29,12 @@ def cell_modes(lines):
 class HistoryMagics(history.HistoryMagics):
     "IPython's, about the history of the shell that runs the cell: a subshell has its own."
 
+    def __init__(self, main, here_shell):
+        self.here_shell = here_shell
+        super().__init__(main)
+
     @property
-    def shell(self):
-        scope = here()
-        return self._main if scope is None or scope.sub is None or scope.sub.bridge is None else scope.sub.bridge.shell
+    def shell(self): return self.here_shell(self._main)
 
     @shell.setter
     def shell(self, shell): self._main = shell

@@ -283,7 +283,7 @@ class ZMQInteractiveShell(InteractiveShell):
     def init_magics(self):
         super().init_magics()
         from .magics import HistoryMagics, KernelMagics, cell_modes
-        self.register_magics(HistoryMagics, KernelMagics)
+        self.register_magics(HistoryMagics(self, here_shell), KernelMagics)
         self.input_transformers_cleanup.append(cell_modes)
 
 

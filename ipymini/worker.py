@@ -283,8 +283,9 @@ class UserCode:
     def interrupt(self, frame_of):
         "Hit the thread, whose frame `frame_of()` tells. From another thread."
         with self.lock:
-            for _ in range(50):  # nobody tells when it leaves code that takes locks of the whole process; it does so in microseconds
-                if not self.runs or not is_delicate(frame_of()): break
+            for _ in range(50):  # nobody tells when it leaves our code, or code that takes locks of the whole process; it does so in microseconds
+                frame = frame_of()
+                if not self.runs or not is_delicate(frame) and whose(frame) != "kernel": break
                 time.sleep(0.001)
             if not self.runs: return
             self.sent = True
