@@ -114,15 +114,20 @@ class Fds:
             if scope in self.callers: self.callers.remove(scope)
 
     def _publish(self):
-        if not self.lock.acquire(timeout=1): return
+        taken = []
         try:
-            for pipe in list(self.pipes.values()):
-                to = self._whose(pipe)
-                for _ in range(PIPE_SIZE // READ):  # not for ever, should somebody write without end
-                    if text := pipe.read(): to.port.write(to, pipe.name, text, NOBODY)
-                    else: break
-                if pipe.ended: self._remove(pipe)
-        finally: self.lock.release()
+            taken.extend(map(self.lock.acquire, (True,), (1,)))  # in one step: an interrupt may come out behind any call, and would leave it locked
+            if taken == [True]: self._read_all()
+        finally:
+            if taken == [True]: self.lock.release()
+
+    def _read_all(self):
+        for pipe in list(self.pipes.values()):
+            to = self._whose(pipe)
+            for _ in range(PIPE_SIZE // READ):  # not for ever, should somebody write without end
+                if text := pipe.read(): to.port.write(to, pipe.name, text, NOBODY)
+                else: break
+            if pipe.ended: self._remove(pipe)
 
     def _whose(self, pipe):
         to = late(pipe.scope) if pipe.scope else next(filter(None, reversed(self.callers)), None)

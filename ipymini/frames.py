@@ -5,13 +5,14 @@ Must not know: signals, threads, other rooms.
 Threads: any; `whose` is called from signal handlers and takes no lock.
 Spec: messaging, "Kernel interrupt"."""
 
-import importlib._bootstrap, logging, os, threading
+import contextlib, importlib._bootstrap, logging, os, threading
 
 HERE = os.path.dirname(os.path.abspath(__file__)) + os.sep
 CELLS,WAITS,ROOTS = set(), set(), set()  # code objects of functions of ours
 PENDING = []                             # if a thread is to be interrupted as soon as it leaves our code: its ident, and a function to call then
 LIB = os.path.dirname(os.path.dirname(logging.__file__))
-DELICATE = {importlib._bootstrap._get_module_lock.__code__.co_filename, logging.__file__,  # files whose code takes locks that kernel threads need, too
+DELICATE = {importlib._bootstrap._get_module_lock.__code__.co_filename, logging.__file__,  # files whose code takes locks that kernel threads need, too,
+    contextlib.__file__,  # has entered what it does not yet know it must leave
     *(os.path.join(LIB, "asyncio", f"{name}.py") for name in ("base_events", "events", "futures", "runners", "tasks"))}  # or would lose a step of a nested loop
 STDLIB,DEBUGGERS = os.path.dirname(os.__file__) + os.sep, set()  # folders; of debuggers those that are in use
 WAIT = threading.Condition.wait.__code__
@@ -49,6 +50,15 @@ def is_delicate(frame):
     """Is `frame` in the middle of code that an exception would leave in disorder for ever: a lock of the whole process locked, a task of a nested loop forgotten, an event
     of a debugger's never to be waited for again?"""
     return frame is not None and (frame.f_code.co_filename in DELICATE or frame.f_code is not WAIT and in_debugger(frame))
+
+
+def is_open(frame_of):
+    """Can the thread whose frame `frame_of()` tells be interrupted from another one, by an exception that comes where it is? Looks twice: it may have gone on while its
+    stack was read."""
+    frame = frame_of()
+    if frame is None: return True
+    at = frame.f_lasti
+    return not is_delicate(frame) and whose(frame) != "kernel" and frame_of() is frame and frame.f_lasti == at
 
 
 def in_debugger(frame):

@@ -9,12 +9,13 @@ import asyncio, contextlib, contextvars, logging, signal, sys, threading, time, 
 from collections import deque
 from types import SimpleNamespace
 
-from .frames import INTERRUPT, PENDING, is_delicate, root_code, whose
+from .frames import INTERRUPT, PENDING, is_delicate, is_open, root_code, whose
 from .lane import PATIENCE, absorb, raise_in, thrower
 from .loops import OURS
 from .scope import current
 
 log = logging.getLogger("ipymini.worker")
+LOOKS = 50  # how often it is looked, a millisecond apart, whether a thread is where it can be interrupted; then it is
 
 
 class Worker:
@@ -272,25 +273,25 @@ class UserCode:
                 return
             except KeyboardInterrupt: continue  # it has arrived here: once only, as `runs` guards the next
 
-    @contextlib.contextmanager
     def unharmed(self):
-        "Inside, no interrupt comes: CPython 3.11 gives a new thread its creator's ident at first, and it would be hit instead."
-        if not self.naps():
-            yield
-            return
-        with self.lock: yield
+        "A context in which no interrupt comes: CPython 3.11 gives a new thread its creator's ident at first, and it would be hit instead."
+        return self.lock if self.naps() else contextlib.nullcontext()  # the lock itself: nothing is between taking it and the context
 
     def interrupt(self, frame_of):
         "Hit the thread, whose frame `frame_of()` tells. From another thread."
-        with self.lock:
-            for _ in range(50):  # nobody tells when it leaves our code, or code that takes locks of the whole process; it does so in microseconds
-                frame = frame_of()
-                if not self.runs or not is_delicate(frame) and whose(frame) != "kernel": break
-                time.sleep(0.001)
-            if not self.runs: return
-            self.sent = True
-            raise_in(self.worker.thread, KeyboardInterrupt)
-            if self.nap.locked(): self.nap.release()  # last: who sleeps on would not hear of it
+        for left in reversed(range(LOOKS)):  # nobody tells when it leaves our code, or code that takes locks of the whole process; it does so in microseconds
+            if self.lock.acquire(timeout=0.001):  # it may start a thread, which takes longer on a busy machine
+                try:
+                    if not self.runs: return
+                    if not left or is_open(frame_of): return self._hit()
+                finally: self.lock.release()
+            time.sleep(0.001)
+        log.warning("an interrupt is lost: the subshell starts a thread, and cannot")
+
+    def _hit(self):
+        self.sent = True
+        raise_in(self.worker.thread, KeyboardInterrupt)
+        if self.nap.locked(): self.nap.release()  # last: who sleeps on would not hear of it
 
     def naps(self):
         "Does the thread that calls this run a subshell's cell?"

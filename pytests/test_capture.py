@@ -5,6 +5,7 @@ import pytest
 from IPython.core.error import StdinNotImplementedError
 
 from fakes import Out, execute, texts
+from gaps import gaps, interrupted
 from ipymini.capture import Capture
 from ipymini.scope import Port, Scope
 
@@ -230,6 +231,19 @@ def test_fork_while_another_thread_drains(capture, monkeypatch):
     forked.set()
     t.join(WAIT)
     assert os.waitpid(pid, 0)[1] == 0
+
+
+@captured
+def test_interrupted_drain(out, capture):
+    "Wherever an interrupt comes out in it, on the thread of a subshell, the next drain finds no lock that nobody will release; nothing that was written is lost."
+    places = gaps(capture.fds._publish)
+    came = 0
+    for n,gap in enumerate(places):
+        os.write(1, b"%d\n" % n)
+        came += interrupted(capture.fds.drain, gap)
+        assert not capture.fds.lock.locked(), gap
+    capture.fds.drain()
+    assert came and "".join(t for *_,t in texts(out)) == "".join(f"{n}\n" for n in range(len(places)))
 
 
 # --- input

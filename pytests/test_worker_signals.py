@@ -1,10 +1,12 @@
 "Interrupts of a worker: in each state it can be in, by standing there; and real signals."
-import asyncio, importlib._bootstrap, logging, signal, sys, threading, time
+import asyncio, contextlib, importlib._bootstrap, logging, signal, sys, threading, time
+from types import SimpleNamespace
 
 import pytest
 
-import ipymini.frames as frames, ipymini.worker as worker_room
+import ipymini.capture as capture_room, ipymini.frames as frames, ipymini.worker as worker_room
 from fakes import CallingWorker
+from gaps import gaps, interrupted
 from harness import wait_until
 from ipymini.frames import cell_code
 from ipymini.signals import Signals
@@ -162,7 +164,8 @@ def test_real_signal_in_an_awaiting_cell(worker, sigint):
     assert time.monotonic() - start < 5
 
 
-DELICATE = importlib._bootstrap._get_module_lock, logging.Handler.acquire, asyncio.BaseEventLoop._run_once, frames.raise_pending
+DELICATE = (importlib._bootstrap._get_module_lock, logging.Handler.acquire, asyncio.BaseEventLoop._run_once, contextlib._GeneratorContextManager.__enter__,
+    frames.raise_pending)
 
 
 @pytest.mark.parametrize("code", DELICATE, ids=lambda f: f.__qualname__)
@@ -171,12 +174,49 @@ def test_no_exception_into_delicate_code(worker, monkeypatch, code):
     hits, places = [], []
     monkeypatch.setattr(worker_room, "raise_in", lambda thread, exc: hits.append(len(places)))
     exec(compile("import sys\ndef stand(): return sys._getframe()", code.__code__.co_filename, "exec"), scope := {})
-    for still, looks in ((0, 1), (3, 4), (10**6, 50)):
+    for still, looks in ((0, 1), (3, 4), (10**6, 49)):
         def frame_of(): return places.append(1) or (scope["stand"]() if len(places) <= still else None)
         places.clear()
         worker.user.runs = 1
         worker.user.interrupt(frame_of)
         assert hits.pop() == looks
+
+
+def test_no_exception_where_the_thread_has_gone_on(worker, monkeypatch):
+    "Stand in the gap: while the stack is read the thread goes on, to where nobody has looked. It is looked again."
+    hits, ticks = [], iter(range(100))
+    monkeypatch.setattr(worker_room, "raise_in", lambda thread, exc: hits.append(next(ticks)))
+    def stand(): return sys._getframe()
+    one = stand()
+    worker.user.runs = 1
+    worker.user.interrupt(lambda: stand() if next(ticks) < 6 else one)
+    assert hits == [8]  # three times another frame at the second look, then the same one at both
+
+
+def test_interrupt_while_a_thread_starts(worker, monkeypatch):
+    "Whoever interrupts does not wait longer than it takes to see that the thread cannot be hit now: it may be io."
+    monkeypatch.setattr(worker_room, "raise_in", lambda thread, exc: pytest.fail("hit"))
+    worker.user.runs = 1
+    with worker.user.lock: worker.user.interrupt(lambda: None)
+    assert not worker.user.sent
+
+
+def test_interrupt_as_a_thread_starts(worker, monkeypatch):
+    "Wherever an interrupt comes out in what a cell calls to start a thread, the next one finds no lock that nobody will release."
+    user,start = worker.user, capture_room._thread_start(threading.Thread.start)
+    monkeypatch.setattr(capture_room, "here", lambda: SimpleNamespace(sub=SimpleNamespace(worker=worker)))
+    worker.thread,user.runs = threading.current_thread(), 1
+    enter = [contextlib._GeneratorContextManager.__enter__, contextlib.nullcontext.__enter__]
+    kept,came = [], 0
+    for gap in (g for f in (start, *enter) for g in gaps(f)):
+        def run():
+            try: start(threading.Thread(target=lambda: None))
+            except KeyboardInterrupt as e:
+                kept.append(e)  # as IPython does for `%debug`, with all frames
+                raise
+        came += interrupted(run, gap)
+        assert not user.lock.locked(), gap
+    assert came
 
 
 def test_attentive_in_kernel_code(monkeypatch):
