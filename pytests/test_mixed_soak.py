@@ -128,6 +128,8 @@ def test_mixed_soak(start):
     "Two halves: the first fills what is bounded (signatures against replays, the sources that tracebacks show), the second leaves nothing behind."
     k = start()
     k.execute(SETUP).ok()
+    k.request("complete_request", QUERIES["complete_request"]).ok()
+    wait_until(lambda: k.execute("'within' in [t.name for t in threading.enumerate()]").result == "False", 30, "Jedi to have read what it needs: 10 MiB")
     clients = [k.another() for _ in range(CLIENTS)]
     try:
         soak(k, clients, min(1000, REQUESTS // 4), 100)  # caches, arenas, pools
@@ -144,6 +146,6 @@ def test_mixed_soak(start):
             print(f"before {before}, after {after}; {(after['rss'] - left[-1]) >> 10} KiB recorded, {left[-1] >> 10} without")
     finally:
         for c in clients: c.close()
-    assert left[1] - left[0] < (16 << 20) + REQUESTS * 40, f"{(left[1] - left[0]) >> 10} KiB"
+    assert left[1] - left[0] < (24 << 20) + REQUESTS * 40, f"{(left[1] - left[0]) >> 10} KiB"
     assert k.execute("1 + 1").ok().result == "2"
     with Sub(k) as sub: assert sub.execute("2 + 2").ok().result == "4"

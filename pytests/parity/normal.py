@@ -26,6 +26,7 @@ RULES = [(re.compile(p), r) for p,r in [  # chkstyle: ignore-node (a table, a ru
     (rf"(CPU times: user |sys: |total: |Wall time: |Compiler : |Compiler time: ){SPAN}", r"\1<span>"),
     (rf"{SPAN} ?(±|\+/-|\+-) ?{SPAN}", r"<span> \1 <span>"),
     (rf"(?<=best of \d: ){SPAN}", "<span>"),
+    (r"(?m)^The slowest run took .* times longer than the fastest\. .*\n", ""),
     (r"(?<![\d,])[\d,]+ loops? each", "<loops> each"),
     (r"(?m)^((?:  User   |  System |Wall time):) +[\d.]+ s(?:, +[\d.]+ s)?\.$", r"\1 <span>"),
     (r"(function calls?.*? in )[\d.]+ seconds", r"\1<span>"),
