@@ -81,6 +81,7 @@ class Bridge:
         if store: self._save_soon()
         err = result.error_before_exec or result.error_in_exec
         if isinstance(err, asyncio.CancelledError) and err.args == (INTERRUPT,): err = KeyboardInterrupt()
+        if isinstance(err, KeyboardInterrupt) and not scope.traceback: return self._interrupted()  # twice: where IPython was to show the first it says so on stderr
         if err is not None: return self._reply(error_content(type(err), err, scope.traceback))
         return self._reply(dict(status="ok"), self._expressions(content.get("user_expressions") or {}))
 

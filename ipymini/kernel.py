@@ -166,8 +166,7 @@ class Kernel:
         if sub is self.main: return
         debugger,number = self.capture.debugger, sub.worker.now.number
         evaluates = debugger and number and debugger.place(sub.worker.frame()) == "work"
-        self.stdin.interrupt(sub)
-        sub.worker.interrupt()
+        if sub.worker.thread.ident not in self.stdin.interrupt(sub): sub.worker.interrupt()  # once: the second would come out where IPython shows the first
         if evaluates: self.channels.call(lambda: self.interrupt_sub_again(sub, number))
         elif debugger: debugger.freed()  # now: it would run on, to its cell's end maybe, before it is hit
 

@@ -4,7 +4,7 @@ Owns the questions that wait. Must not know: sockets (it is handed `send`), IPyt
 Threads: `ask` on the thread that asks, `answer` on io.
 Spec: messaging, "Messages on the stdin (ROUTER/DEALER) channel"."""
 
-import logging, queue
+import logging, queue, threading
 
 from .frames import wait_code
 
@@ -12,16 +12,22 @@ log = logging.getLogger("ipymini.stdin")
 
 
 class Ask:
-    "One wait for an input_reply; `mid` is the id of its input_request once that is sent."
-    def __init__(self, scope): self.scope,self.box,self.mid = scope, queue.SimpleQueue(), None
+    "One wait for an input_reply; `mid` is the id of its input_request once that is sent, `thread` the ident of who asks."
+    def __init__(self, scope): self.scope,self.box,self.mid,self.thread,self.ending = scope, queue.SimpleQueue(), None, threading.get_ident(), [True]
+
+    def end(self):
+        "Decide how it ends: True for the first who calls this, with an answer or an interrupt."
+        try: return self.ending.pop()
+        except IndexError: return False
 
     @wait_code
     def wait(self):
         "The first answer that names this question as its parent, or none at all."
         while True:
             parent,value = self.box.get()
-            if value is None: raise KeyboardInterrupt
-            if parent in (None, self.mid): return value
+            if parent not in (None, self.mid): continue
+            if value is None or not self.end(): raise KeyboardInterrupt
+            return value
 
 
 class Stdin:
@@ -42,9 +48,10 @@ class Stdin:
         return value
 
     def interrupt(self, sub):
-        "Fail the questions that the subshell `sub` waits for with KeyboardInterrupt. Any thread."
-        for a in list(self.asks):
-            if a.scope.sub is sub: a.box.put((None, None))
+        "Fail the questions that the subshell `sub` waits for with KeyboardInterrupt; the idents of the threads that it hits. Any thread."
+        hit = [a for a in list(self.asks) if a.scope.sub is sub and a.end()]
+        for a in hit: a.box.put((None, None))
+        return [a.thread for a in hit]
 
     def answer(self, msg):
         "Hand an input_reply to the question it names as its parent; if it names none, to the last of its subshell."

@@ -111,6 +111,19 @@ def test_subshell(kernel, witness, subs, what, door):
     for who in (subs[1], kernel): assert who.execute("print('next')").ok().stdout == "next\n"
 
 
+TWICE = """tb = get_ipython().InteractiveTB
+def again(*args, **kw):
+    del tb.structured_traceback
+    raise KeyboardInterrupt
+tb.structured_traceback = again"""
+
+
+def test_interrupt_of_an_interrupt(kernel):
+    "A second one, where IPython is to show the first: it is shown all the same."
+    kernel.execute(TWICE).ok()
+    fails(kernel.execute("raise KeyboardInterrupt"), 0)
+
+
 @pytest.mark.parametrize("door", DOORS)
 @pytest.mark.parametrize("what", ["loop", "await_", "input"])
 def test_main_first(kernel, subs, what, door):

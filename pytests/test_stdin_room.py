@@ -5,7 +5,7 @@ import pytest
 
 from fakes import Out, execute, request
 from ipymini.scope import Scope
-from ipymini.stdin import Stdin
+from ipymini.stdin import Ask, Stdin
 
 WAIT = 10
 
@@ -87,6 +87,28 @@ def test_interrupted_question_is_forgotten():
     s.answer(input_reply("late", mids[0]))
     s.makers = [lambda mid: input_reply("new", mid)]
     assert s.question() == "new"
+
+
+def test_interrupt_tells_whom_it_hits():
+    "The threads that wait for the subshell's questions, each once, whatever is answered then."
+    hit = []
+    s = Asked(lambda mid: hit.extend([s.interrupt("another"), s.interrupt(None), s.interrupt(None)]) or input_reply("late", mid))
+    with pytest.raises(KeyboardInterrupt): s.question()
+    assert hit == [[], [threading.get_ident()], []] and s.asks == []
+
+
+def test_interrupt_as_the_answer_is_taken(monkeypatch):
+    "Stand in the gap: it comes when the answer has been decided for. It hits nobody here, and the answer counts."
+    s,real,hit = Asked(lambda mid: input_reply("first", mid)), Ask.end, []
+
+    def end(ask):
+        monkeypatch.setattr(Ask, "end", real)
+        first = ask.end()
+        hit.append(s.interrupt(None))
+        return first
+
+    monkeypatch.setattr(Ask, "end", end)
+    assert s.question() == "first" and hit == [[]]
 
 
 def test_question_that_cannot_be_sent_is_forgotten():

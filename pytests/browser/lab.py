@@ -124,9 +124,10 @@ class Lab:
         self.wait_idle()
 
     def wait_status(self, status, timeout=30):
-        "Wait until the notebook's toolbar and the status bar both say `status` of the kernel (the toolbar says idle even before there is one)."
+        """Wait until the notebook's toolbar says `status` of the kernel; the status bar, too, if that is idle, which the toolbar says even before there is a kernel.
+        On a busy machine the status bar may stay idle while the toolbar says busy."""
         expect(self.nb.locator(".jp-Notebook-ExecutionIndicator")).to_have_attribute("data-status", status, timeout=timeout*1000)
-        expect(self.page.locator("#jp-bottom-panel")).to_contain_text(f"{self.server.display_name} | {status.capitalize()}", timeout=timeout*1000)
+        if status == "idle": expect(self.page.locator("#jp-bottom-panel")).to_contain_text(f"{self.server.display_name} | {status.capitalize()}", timeout=timeout*1000)
 
     def wait_idle(self): self.wait_status("idle")
     def wait_all_run(self):
