@@ -2,7 +2,7 @@
 
 Owns the shell, and what execute, complete, inspect, history and is_complete mean to it.
 Must not know: sockets, message headers, status, who asks. A user's error is data here, never an exception that leaves.
-Threads: the worker's that owns it.
+Threads: the worker's that owns it; completions, and queries that overtake, the query lane's.
 Spec: messaging, "Messages on the shell (ROUTER/DEALER) channel"."""
 
 import asyncio, logging, os, sys, threading, warnings
@@ -49,7 +49,7 @@ class Bridge:
         self.app.initialize()
         self.shell = self.app.forgive(self._make_shell)
         self.shell.displayhook.topic = b"execute_result"
-        if "IPYMINI_USE_JEDI" in os.environ: self.shell.Completer.use_jedi = flag("IPYMINI_USE_JEDI")
+        if os.environ.get("IPYMINI_USE_JEDI", "").strip(): self.shell.Completer.use_jedi = flag("IPYMINI_USE_JEDI")
         if "db_cache_size" not in self.app.config.get("HistoryManager", {}): self.shell.history_manager.db_cache_size = 1 << 30  # see _save_soon
         self.app.start_shell(self.shell)
 

@@ -2,7 +2,7 @@
 
 Owns which clients' cells go where, and the end of temporary subshells.
 Must not know: sockets, IPython, what a cell is.
-Threads: `take` io; `open` and `close` a worker's own.
+Threads: `take` io; `run_alone` the control lane's; `open` and `close` a worker's own.
 Spec: JEP 91 (subshells)."""
 
 MAGIC = "%%subshell"

@@ -1,7 +1,7 @@
 """Flags room: the environment variables that are the kernel's own, and what they mean when they make no sense.
 
 Owns their names and defaults; README lists them for users. Must not know: other rooms.
-Threads: any; read anew at each call, as a cell may set them.
+Threads: any; read anew at each call, as a cell may set them (but by `scope` and `bridge`, which ask once).
 Spec: none."""
 
 import logging, os

@@ -2,7 +2,7 @@
 
 Owns the routing between subshells and lanes, the control requests, interrupts, shutdown.
 Must not know: zmq (`Channels` sends), IPython (`Bridge` runs), what shell requests mean (`Subshell` does).
-Threads: `route` and short control requests on io; subshells are made and ended on the control lane; debug_request on the debug lane.
+Threads: `run` and the handlers of signals main; `route` and short control requests on io; subshells are made and ended on the control lane; debug_request on the debug lane.
 Spec: messaging, "Messages on the control (ROUTER/DEALER) channel"; JEP 91 (subshells)."""
 
 import contextlib, logging, os, signal, time, uuid

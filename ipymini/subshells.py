@@ -2,7 +2,7 @@
 
 Owns the table of shell requests, and stop_on_error.
 Must not know: zmq, IPython, which other subshells there are.
-Threads: `put` and `interrupt` any, `serve` the worker's own, `serve_query` the query lane's.
+Threads: `put` any, `serve` the worker's own, `serve_query` the query lane's.
 Spec: messaging, "Messages on the shell (ROUTER/DEALER) channel"; JEP 91."""
 
 import asyncio, logging, os, sys, threading, time

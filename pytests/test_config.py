@@ -214,8 +214,10 @@ def test_history_survives_a_locked_database(start, profile):
 
 
 def test_use_jedi_flag(start, profile):
-    for value, want in (("0", "False"), ("1", "True")):
-        assert ask(start(env=profile.env | dict(IPYMINI_USE_JEDI=value)), "ip.Completer.use_jedi") == want
+    "It counts more than the configuration; empty it says nothing."
+    for value, want in (("0", "False"), ("1", "True"), ("", "False")):
+        k = start(env=profile.env | dict(IPYMINI_USE_JEDI=value), extra_arguments=["--Completer.use_jedi=False"])
+        assert ask(k, "ip.Completer.use_jedi") == want
 
 
 def test_broken_jedi_cache(start, profile, tmp_path):

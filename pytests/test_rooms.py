@@ -26,7 +26,7 @@ flags"""
 level = {room: n for n,rooms in enumerate(plan.split("\n")) for room in rooms.split()}
 
 # neighbours on one level that may import each other, in this direction
-beside = {("compat", "comms"), ("compat", "capture"), ("magics", "eventloops")}
+beside = {("compat", "comms")}
 
 # rooms that only these may import
 fitters = {"kernel", "bridge", "shell"}
