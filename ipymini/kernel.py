@@ -166,12 +166,12 @@ class Kernel:
         if sub is self.main: return
         debugger,number = self.capture.debugger, sub.worker.now.number
         evaluates = debugger and number and debugger.place(sub.worker.frame()) == "work"
-        if sub.worker.thread.ident not in self.stdin.interrupt(sub): sub.worker.interrupt()  # once: the second would come out where IPython shows the first
-        if evaluates: self.channels.call(lambda: self.interrupt_sub_again(sub, number))
+        done = sub.worker.thread.ident in self.stdin.interrupt(sub) or sub.worker.interrupt()  # once: the second would come out where IPython shows the first
+        if evaluates or not done: self.channels.call(lambda: self.interrupt_sub_again(sub, number))
         elif debugger: debugger.freed()  # now: it would run on, to its cell's end maybe, before it is hit
 
     def interrupt_sub_again(self, sub, number):
-        time.sleep(0.001)  # what the debugger evaluates ends soon
+        time.sleep(0.001)  # what the debugger evaluates ends soon; so does what cannot be interrupted
         if sub.worker.now.number == number: self.interrupt_sub(sub)
 
     def interrupt_request(self, scope):

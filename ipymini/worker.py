@@ -236,10 +236,10 @@ class Worker:
         if who in ("user", "task"): raise KeyboardInterrupt
 
     def interrupt(self):
-        "Interrupt the request that a subshell serves; idle, only the unlocked cells. From another thread."
-        if not self.now.number: return self.cancel_soon()
-        if self.task is not None and whose(self.frame()) == "loop": self.cancel_soon()
-        else: self.user.interrupt(self.frame)
+        "Interrupt the request that a subshell serves; idle, only the unlocked cells. False if it cannot be just now. From another thread."
+        if self.now.number and (self.task is None or whose(self.frame()) != "loop"): return self.user.interrupt(self.frame)
+        self.cancel_soon()
+        return True
 
     def frame(self): return sys._current_frames().get(self.thread.ident)
 
@@ -278,20 +278,20 @@ class UserCode:
         return self.lock if self.naps() else contextlib.nullcontext()  # the lock itself: nothing is between taking it and the context
 
     def interrupt(self, frame_of):
-        "Hit the thread, whose frame `frame_of()` tells. From another thread."
+        "Hit the thread, whose frame `frame_of()` tells; False if it is starting a thread, which may take long on a busy machine. From another thread, io for one."
         for left in reversed(range(LOOKS)):  # nobody tells when it leaves our code, or code that takes locks of the whole process; it does so in microseconds
-            if self.lock.acquire(timeout=0.001):  # it may start a thread, which takes longer on a busy machine
-                try:
-                    if not self.runs: return
-                    if not left or is_open(frame_of): return self._hit()
-                finally: self.lock.release()
+            if not self.lock.acquire(timeout=0.001): return False
+            try:
+                if not self.runs: return True
+                if not left or is_open(frame_of): return self._hit()
+            finally: self.lock.release()
             time.sleep(0.001)
-        log.warning("an interrupt is lost: the subshell starts a thread, and cannot")
 
     def _hit(self):
         self.sent = True
         raise_in(self.worker.thread, KeyboardInterrupt)
         if self.nap.locked(): self.nap.release()  # last: who sleeps on would not hear of it
+        return True
 
     def naps(self):
         "Does the thread that calls this run a subshell's cell?"

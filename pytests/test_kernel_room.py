@@ -246,7 +246,7 @@ def test_a_stopped_subshell_is_hit_before_it_may_run_on(k, monkeypatch):
     "Stand in the gap: a thread that the debugger lets go may end its cell at once."
     did,later = [], []
     now = SimpleNamespace(number=1, since=0.0)
-    k.subs["s"] = SimpleNamespace(worker=SimpleNamespace(now=now, thread=threading.main_thread(), frame=lambda: None, interrupt=lambda: did.append("hit")))
+    k.subs["s"] = SimpleNamespace(worker=SimpleNamespace(now=now, thread=threading.main_thread(), frame=lambda: None, interrupt=lambda: not did.append("hit")))
     k.capture.debugger = SimpleNamespace(place=lambda frame: None, stopped={1: {}}, freed=lambda: did.append("freed"), resume=lambda: did.append("resume"))
     monkeypatch.setattr(k.channels, "call", later.append)
     k.on_sigint(2, None)
@@ -257,8 +257,22 @@ def test_a_stopped_subshell_is_hit_before_it_may_run_on(k, monkeypatch):
 def test_a_question_takes_the_interrupt(k, monkeypatch):
     "A subshell whose own thread asks is hit once, there: a second KeyboardInterrupt would come out where IPython shows the first. What another of its threads asks is its own affair."
     hit,me = [], threading.main_thread()
-    sub = SimpleNamespace(worker=SimpleNamespace(now=SimpleNamespace(number=1), thread=me, frame=lambda: None, interrupt=lambda: hit.append(asking)))
+    sub = SimpleNamespace(worker=SimpleNamespace(now=SimpleNamespace(number=1), thread=me, frame=lambda: None, interrupt=lambda: not hit.append(asking)))
     for asking in ([], [me.ident], [me.ident + 1]):
         monkeypatch.setattr(k.stdin, "interrupt", lambda s: asking)
         k.interrupt_sub(sub)
     assert hit == [[], [me.ident + 1]]
+
+
+def test_interrupt_of_a_subshell_that_starts_a_thread(k, monkeypatch):
+    "It cannot be hit then. It is soon, if it still serves the same request, and io goes on meanwhile."
+    answers,later,now = [False, False, True, False], [], SimpleNamespace(number=1)
+    sub = SimpleNamespace(worker=SimpleNamespace(now=now, thread=threading.main_thread(), frame=lambda: None, interrupt=lambda: answers.pop(0)))
+    monkeypatch.setattr(k.channels, "call", later.append)
+    k.interrupt_sub(sub)
+    for f in later: f()
+    assert len(later) == 2 and answers == [False]
+    k.interrupt_sub(sub)
+    now.number = 2
+    later.pop()()
+    assert len(later) == 2 and not answers
