@@ -179,6 +179,7 @@ def test_close_sends_everything(start, monkeypatch):
     "Held text too; then both threads have ended, and the address is free."
     monkeypatch.setattr(lines, "PACE", 30)
     rig = start("tcp")
+    rig.ch.lines.sent["stdout"] = time.monotonic()
     sub,scope = rig.sub(rcvhwm=0), rig.scope()
     for n in range(500): rig.ch.send("iopub", "display_data", display(n), scope)
     for n in range(3): rig.write(scope, "stdout", f"{n}\n")

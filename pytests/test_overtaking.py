@@ -24,6 +24,7 @@ QUERIES = dict(  # chkstyle: ignore-node (a table)
 def busy(kernel, request):
     "A cell that sleeps, or computes, until the test is over."
     kernel.request("complete_request", QUERIES["complete"]).ok()  # Jedi is loaded
+    kernel.idle = {what: min(ask(kernel, what)[0] for _ in range(3)) for what in QUERIES}
     with Sub(kernel) as helper:
         run = kernel.execute(BUSY[request.param], wait=False)
         kernel.sees(run, "started\n")
@@ -42,7 +43,8 @@ def ask(k, what, **kw):
 
 @pytest.mark.parametrize("what", QUERIES)
 def test_while_busy(kernel, busy, what):
-    "The reply is the right one, in its bracket, and comes within the time; the cell's own output stays its own."
+    """The reply is the right one, in its bracket, and comes within the time, or, where the machine is so slow that it takes long without any cell, within three times
+    that: the cell has its half of the CPU. The cell's own output stays its own."""
     took = []
     for _ in range(5):
         t, run = ask(kernel, what, timeout=5)
@@ -51,8 +53,8 @@ def test_while_busy(kernel, busy, what):
     expected = dict(complete=lambda c: "gate" in c["matches"], inspect=lambda c: c["found"], is_complete=lambda c: c["indent"] == "    ",
         history=lambda c: len(c["history"]) == 2, comm_info=lambda c: isinstance(c["comms"], dict), kernel_info=lambda c: c["implementation"] == "ipymini")
     assert expected[what](run.content), run
-    print(f"{what}: {statistics.median(took) * 1000:.0f} ms")
-    assert statistics.median(took) < (AFTER + WITHIN) * slack(), [round(t, 3) for t in took]
+    print(f"{what}: {statistics.median(took) * 1000:.0f} ms, {kernel.idle[what] * 1000:.0f} without a cell")
+    assert statistics.median(took) < (AFTER + max(WITHIN, 3 * kernel.idle[what])) * slack(), [round(t, 3) for t in took]
 
 
 def test_to_a_busy_subshell(kernel):

@@ -68,7 +68,7 @@ def test_mixed_requests(kernel):
         runs += [kernel.execute(f"x = {i}\nx", wait=False), kernel.request("kernel_info_request", channel="control", wait=False)]
         runs += [kernel.request(t, content, wait=False) for t, content in asked.items()]
     for r in runs: kernel.wait(r)
-    assert all(r.content["status"] in ("ok", "complete") for r in runs)
+    assert not [r for r in runs if r.content["status"] not in ("ok", "complete")]
 
 
 def test_memory_stays():
