@@ -18,6 +18,7 @@ from .budget import Late, within
 from .flags import flag
 from .scope import Scope, here
 from .shell import ZMQInteractiveShell, fork_shell
+from .tracebacks import load_pygments
 from .frames import INTERRUPT, cell_code
 
 log = logging.getLogger("ipymini.bridge")
@@ -183,6 +184,7 @@ class Bridge:
     def inspect(self, code, cursor_pos, detail_level=0, omit_sections=()):
         "Content of an inspect_reply about the name at the cursor."
         name = token_at_cursor(code, cursor_pos)
+        load_pygments()
         try: data = self.shell.object_inspect_mime(name, detail_level=detail_level, omit_sections=omit_sections)
         except KeyError: return dict(status="ok", found=False, data={}, metadata={})
         if not self.shell.enable_html_pager: data.pop("text/html", None)

@@ -5,7 +5,7 @@ Must not know: shells, who sees it.
 Threads: any.
 Spec: messaging, "Execution errors"."""
 
-import functools
+import functools, importlib
 
 from .frames import HERE, package_of
 
@@ -44,10 +44,17 @@ def cut(tb, *modules):
 @functools.cache
 def quicken():
     "Let what IPython makes anew for each traceback be made once: the style that marks the failing node, and its colours. Called before the first, for which IPython imports these anyway."
+    load_pygments()
     import stack_data
     from pygments.formatters.terminal256 import Terminal256Formatter
     stack_data.style_with_executing_node = functools.lru_cache(STYLES)(stack_data.style_with_executing_node)
     Terminal256Formatter._setup_styles = once_a_style(Terminal256Formatter._setup_styles)
+
+
+def load_pygments():
+    """Import what IPython shows code with, before anybody asks it for names: at their end these modules put another object in their place, and who has waited for
+    another thread's import of them is given the old one, which has no names; so once more, after this."""
+    for name in ("formatters", "lexers"): importlib.import_module(f"pygments.{name}")
 
 
 def once_a_style(original):

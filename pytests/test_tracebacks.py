@@ -1,5 +1,5 @@
 "Which frames a traceback shows, and that quicker colours are the same colours."
-import pytest, types
+import pytest, subprocess, sys, types
 from pygments.formatters.terminal256 import Terminal256Formatter, TerminalTrueColorFormatter
 from pygments.lexers import PythonLexer
 from pygments import highlight
@@ -72,3 +72,35 @@ def test_cut(names, left):
     t = tb_of(*names)
     cut(t.tb, "asyncio")
     assert t.names() == left
+
+
+TOGETHER = """import importlib._bootstrap, sys, threading, time
+from importlib.machinery import PathFinder
+from ipymini import tracebacks
+waits = {importlib._bootstrap.__file__, importlib._bootstrap._get_module_lock.__code__.co_filename, tracebacks.__file__}
+got, late = [], threading.Thread(target=lambda: load())
+def load():
+    tracebacks.load_pygments()
+    from pygments.lexers import PythonLexer
+    got.append(PythonLexer)
+class Slow:
+    @staticmethod
+    def find_spec(name, path=None, target=None):
+        if name != 'pygments.lexers': return None
+        spec = PathFinder.find_spec(name, path)
+        run = spec.loader.exec_module
+        def exec_module(module):
+            late.start()
+            while not late.ident or sys._current_frames()[late.ident].f_code.co_filename not in waits: time.sleep(0.001)
+            run(module)
+        spec.loader.exec_module = exec_module
+        return spec
+sys.meta_path.insert(0, Slow)
+load()
+late.join()
+assert len(got) == 2, got"""
+
+
+def test_lexers_on_two_threads():
+    "Stand in the gap: a second thread wants pygments' lexers while the first one imports them, and waits for that."
+    subprocess.run([sys.executable, "-c", TOGETHER], check=True, timeout=60)
