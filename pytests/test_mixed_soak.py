@@ -2,7 +2,7 @@
 2,000 requests; with IPYMINI_SOAK=1, 100,000. The figures are printed (pytest -rP). Spec: messaging; JEP 91."""
 import os, random, time, uuid
 
-import psutil
+import psutil, pytest
 
 from harness import Sub, wait_until
 
@@ -124,6 +124,7 @@ def forget(k):
     return k.rss()
 
 
+@pytest.mark.timeout(120 + REQUESTS / 50)
 def test_mixed_soak(start):
     "Two halves: the first fills what is bounded (signatures against replays, the sources that tracebacks show), the second leaves nothing behind."
     k = start()
