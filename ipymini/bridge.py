@@ -24,6 +24,7 @@ from .frames import INTERRUPT, cell_code
 log = logging.getLogger("ipymini.bridge")
 abandoned = []       # coroutines that cannot be run to their end; closed, they would show a GeneratorExit
 COLD = 0.8           # seconds that the first completion may take, which imports Jedi: JupyterLab waits for a second; Jedi is ready for the next one then
+INSPECTING = threading.Lock()  # all shells have one inspector, which keeps in itself what it writes to
 HISTORY_DELAY = 1.0  # seconds after which inputs reach the history database, many at a time
 
 
@@ -185,8 +186,11 @@ class Bridge:
         "Content of an inspect_reply about the name at the cursor."
         name = token_at_cursor(code, cursor_pos)
         load_pygments()
+        alone = INSPECTING.acquire(timeout=1)  # longer only what the user's own code does
         try: data = self.shell.object_inspect_mime(name, detail_level=detail_level, omit_sections=omit_sections)
         except KeyError: return dict(status="ok", found=False, data={}, metadata={})
+        finally:
+            if alone: INSPECTING.release()
         if not self.shell.enable_html_pager: data.pop("text/html", None)
         return dict(status="ok", found=True, data=data, metadata={})
 

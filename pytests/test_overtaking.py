@@ -284,3 +284,21 @@ def test_ipympl_redraws_in_a_tight_loop(start):
         k.wait(run, 60).ok()
         assert run.stdout.endswith("ended\n") and not run.stderr
         assert not [r for r in redraws if r.stderr or r.error], next(r for r in redraws if r.stderr or r.error)
+
+
+def test_two_inspections(kernel):
+    "One on main, the other overtaking: IPython's inspector is one for both, and is not asked for both at once."
+    counts = """ip = get_ipython()
+inspect, inside, most = ip.object_inspect_mime, [], []
+def slowly(*args, **kw):
+    import time
+    inside.append(1)
+    most.append(len(inside))
+    time.sleep(0.2)
+    inside.pop()
+    return inspect(*args, **kw)
+ip.object_inspect_mime = slowly"""
+    kernel.execute(counts).ok()
+    runs = [kernel.request("inspect_request", QUERIES["inspect"], wait=False) for _ in range(3)]
+    for r in runs: assert kernel.wait(r).ok().content["found"]
+    assert kernel.execute("del ip.object_inspect_mime\nmax(most), len(most)").ok().result == "(1, 3)"
