@@ -77,7 +77,7 @@ def test_cut(names, left):
 TOGETHER = """import importlib._bootstrap, sys, threading, time
 from importlib.machinery import PathFinder
 from ipymini import tracebacks
-waits = {importlib._bootstrap.__file__, importlib._bootstrap._get_module_lock.__code__.co_filename, tracebacks.__file__}
+waits = importlib._bootstrap._get_module_lock.__code__.co_filename
 got, late = [], threading.Thread(target=lambda: load())
 def load():
     tracebacks.load_pygments()
@@ -91,7 +91,7 @@ class Slow:
         run = spec.loader.exec_module
         def exec_module(module):
             late.start()
-            while not late.ident or sys._current_frames()[late.ident].f_code.co_filename not in waits: time.sleep(0.001)
+            while not late.ident or sys._current_frames()[late.ident].f_code.co_filename != waits: time.sleep(0.001)
             run(module)
         spec.loader.exec_module = exec_module
         return spec
