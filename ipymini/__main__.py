@@ -4,7 +4,7 @@ Owns the kernel's own arguments; all others are IPython's and go to it. Must not
 Threads: main.
 Spec: messaging and jupyter_client's documentation, "Connection files" and "Making kernels for Jupyter"."""
 
-import faulthandler, logging, os, sys
+import faulthandler, gc, logging, os, sys
 
 from . import __version__
 from .wire import PORTS, connection, read_connection, write_connection
@@ -64,6 +64,7 @@ def log_to(stream, level):
 
 def run(argv):
     "Run a kernel; returns only if it could not start."
+    gc.disable()  # what is imported stays, and to look through it again and again takes a tenth of the start; `Bridge.start` enables it
     own,others = parse(argv)
     stderr = os.fdopen(os.dup(2), "w", buffering=1, errors="backslashreplace")  # the terminal, also when fd 2 belongs to the cells
     log_to(stderr, logging.DEBUG if "--debug" in argv else logging.WARNING)

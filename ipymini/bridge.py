@@ -5,7 +5,7 @@ Must not know: sockets, message headers, status, who asks. A user's error is dat
 Threads: the worker's that owns it; completions, and queries that overtake, the query lane's.
 Spec: messaging, "Messages on the shell (ROUTER/DEALER) channel"."""
 
-import asyncio, logging, os, sys, threading, warnings
+import asyncio, gc, logging, os, sys, threading, warnings
 
 from IPython.core.async_helpers import _asyncio_runner
 from IPython.core.completer import ProvisionalCompleterWarning, rectify_completions
@@ -35,6 +35,13 @@ def allow_provisional():
     if warnings.filters[:1] != [ours]: warnings.filterwarnings("ignore", category=ProvisionalCompleterWarning)
 
 
+def begin_collecting():
+    "Enable the garbage collector, as the user's code begins: what there is by now counts as old at once, unseen."
+    gc.freeze()
+    gc.unfreeze()
+    gc.enable()
+
+
 class Bridge:
     "One shell. `start` first, on the worker's thread."
 
@@ -53,6 +60,7 @@ class Bridge:
         self.shell.displayhook.topic = b"execute_result"
         if os.environ.get("IPYMINI_USE_JEDI", "").strip(): self.shell.Completer.use_jedi = flag("IPYMINI_USE_JEDI")
         if "db_cache_size" not in self.app.config.get("HistoryManager", {}): self.shell.history_manager.db_cache_size = 1 << 30  # see _save_soon
+        begin_collecting()
         self.app.start_shell(self.shell)
 
     def _make_shell(self):

@@ -49,6 +49,14 @@ def test_startup_files(start, profile):
     assert k.execute("order, math.floor(1.5), isinstance(from_magic, str)").ok().result == "(['first', 'second', 'third'], 1, True)"
 
 
+def test_garbage_of_startup(start, profile):
+    "It is looked for from the user's first code on: what was imported before is seen like anything else, but has not been searched again and again."
+    profile("startup/10-look.py", "import gc\nlooks = gc.get_stats()[1]['collections']\nstate = gc.isenabled(), gc.get_freeze_count(), any(o is get_ipython() for o in gc.get_objects(2))")
+    k = start(env=profile.env)
+    assert k.execute("state").ok().result == "(True, 0, True)"
+    assert int(k.execute("looks").ok().result) <= 3  # six where it is on
+
+
 def test_broken_startup_file(start, profile):
     "Told, and passed over (IPython leaves out those behind it)."
     profile("startup/10-fine.py", "fine = 1")
