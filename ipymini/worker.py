@@ -15,6 +15,7 @@ from .loops import OURS
 from .scope import current
 
 log = logging.getLogger("ipymini.worker")
+STAY = 0.1  # seconds in which a thread leaves code that an exception would leave in disorder, however busy the machine, unless it waits there
 LOOKS = 50  # how often it is looked, a millisecond apart, whether a thread is where it can be interrupted; then it is
 
 
@@ -27,7 +28,7 @@ class Worker:
         self.context,self.loop,self.task,self.server = contextvars.Context(), None, None, None
         self.thread,self.stopping,self.bell = None, False, None
         self.now = SimpleNamespace(number=0, last=0, repeated=0, hit=0, since=0.0,  # the request being served: its number (0: none), start, ...
-            aside=None, closing=None, ending=None, wake=None, place=None, servers=weakref.WeakSet(), unlocked=weakref.WeakSet())
+            aside=None, closing=None, ending=None, wake=None, place=None, asked=0.0, servers=weakref.WeakSet(), unlocked=weakref.WeakSet())
         self.user = UserCode(self)
 
     # --- inbox: any thread
@@ -221,10 +222,11 @@ class Worker:
         """The interrupt itself, on this worker's thread. KeyboardInterrupt in user code; `again(number)` is called if our own code has to finish
         first, `later(number)` if the loop may have its turn soon enough to cancel the cell. `hit()`: what it means that it was raised."""
         now,hit = self.now, hit or self.hit
+        if not PENDING: now.asked = time.monotonic()  # else it comes again
         PENDING.clear()
         if self.server is None or self.server.done(): return  # starting or ending
         who = whose(frame)
-        if is_delicate(frame) and (place := (frame.f_code, frame.f_lasti)) != now.place: now.place,who = place, "kernel"  # once only: there it may wait for somebody, too
+        if is_delicate(frame) and not self._stays(frame): who = "kernel"
         if who == "kernel" and now.number:
             PENDING[:],now.hit = (self.thread.ident, hit), 0
             return again(now.number)
@@ -234,6 +236,11 @@ class Worker:
             return later(now.number)  # maybe another cell's task, which does not block for long; or the cell goes on before it is cancelled, and blocks
         hit()
         if who in ("user", "task"): raise KeyboardInterrupt
+
+    def _stays(self, frame):
+        "Is the thread, which was interrupted a while ago, in `frame` where it was the last time? Then it waits for somebody there."
+        before,self.now.place = self.now.place, (frame.f_code, frame.f_lasti)
+        return before == self.now.place and time.monotonic() - self.now.asked > STAY
 
     def interrupt(self):
         "Interrupt the request that a subshell serves; idle, only the unlocked cells. False if it cannot be just now. From another thread."

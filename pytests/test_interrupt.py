@@ -126,17 +126,20 @@ def test_c_code_is_interrupted_when_it_returns(kernel):
     assert kernel.execute("1 + 1").ok().result == "2"
 
 
-LOCK = """import importlib._bootstrap as b, functools, signal, types
+LOCK = """import importlib._bootstrap as b, functools, operator, select, signal, types
 real, released = b._imp, []
-b._imp = types.SimpleNamespace(**vars(real) | dict(acquire_lock=functools.partial(signal.raise_signal, signal.SIGINT), release_lock=functools.partial(released.append, 1)))
+taken = map(operator.call, [functools.partial(signal.raise_signal, signal.SIGINT), functools.partial(select.select, [], [], [], {})])
+b._imp = types.SimpleNamespace(**vars(real) | dict(acquire_lock=functools.partial(list, taken), release_lock=functools.partial(released.append, 1)))
 try: b._get_module_lock('some.module')
 finally: b._imp = real
 while True: pass"""
 
 
-def test_lock_of_all_imports(kernel):
-    "Stand in the gap: the signal has come when a cell has just taken the lock that all imports of the process need. It is given back before the interrupt."
-    assert kernel.execute(LOCK).ename == "KeyboardInterrupt"
+@pytest.mark.parametrize("seconds", [0, 0.01])
+def test_lock_of_all_imports(kernel, seconds):
+    """Stand in the gap: the signal has come when a cell has just taken the lock that all imports of the process need, and comes again while it has not got on.
+    It is given back before the interrupt."""
+    assert kernel.execute(LOCK.format(seconds)).ename == "KeyboardInterrupt"
     assert kernel.execute("len(released) > 0").ok().result == "True"
 
 
