@@ -344,20 +344,7 @@ class SubshellHook(ZMQShellDisplayHook):
 
 
 class SubshellHistory(HistoryManager):
-    """The history of a subshell: a session of its own in the same database, which begins when something is first written there, as most have nothing to write; `In` and
-    `_i` are the parent's."""
-    _number,_beginning = None, threading.Lock()
-
-    def new_session(self, conn=None): self._number = None
-
-    @property
-    def session_number(self):
-        with self._beginning:
-            if self._number is None: super().new_session()
-            return self._number or 0  # where there is no database
-
-    @session_number.setter
-    def session_number(self, number): self._number = number
+    "The history of a subshell: a session of its own in the same database; `In` and `_i` are the parent's."
 
     def store_inputs(self, line_num, source, source_raw=None):
         with self.lock_out_names(): super().store_inputs(line_num, source, source_raw)

@@ -368,21 +368,6 @@ def test_tasks_of_a_deleted_subshell(kernel):
     assert kernel.execute("task.cancelled()").result == "True"
 
 
-def test_only_a_subshell_with_cells_has_a_session(start, tmp_path):
-    "JupyterLab makes a subshell for each comm target: their sessions would be most of the database, and `%history ~1/` one of them."
-    k = start(extra_arguments=[f"--HistoryManager.hist_file={tmp_path / 'h.sqlite'}"])
-    k.execute("'of main'").ok()
-    with Sub(k), Sub(k) as b:
-        b.execute("'of b'").ok()
-        tails = [b.request("history_request", dict(hist_access_type="tail", n=9, raw=True, output=False)).ok().content["history"] for _ in range(2)]
-    k.shutdown()
-    with sqlite3.connect(tmp_path / "h.sqlite") as db:
-        rows = db.execute("SELECT session, line, source FROM history").fetchall()
-        sessions = [n for n, in db.execute("SELECT session FROM sessions")]
-    assert sorted(r[2] for r in rows) == ["'of b'", "'of main'"] and sorted(r[0] for r in rows) == sessions
-    assert tails[0] == tails[1] and [sessions[-1], 1, "'of b'"] in tails[0]
-
-
 def test_history_magics(kernel, sub):
     "Of its own history."
     kernel.execute("'of main'").ok()
