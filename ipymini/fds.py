@@ -33,15 +33,21 @@ class Pipe:
         return text
 
 
+def nothing(timeout): return ()
+
+
 class Fds:
     """File descriptors 1 and 2, turned into pipes: what C code writes belongs to the latest cell. A child process gets pipes of its own, as it belongs to the request that
     starts it and may outlive it. `callers`: requests whose `os.system` runs, which cannot have any."""
 
-    def __init__(self): self.saved,self.pipes,self.lock,self.epoll,self.callers,self.own = {}, {}, threading.Lock(), None, [], {}
+    def __init__(self):
+        self.saved,self.pipes,self.lock,self.epoll,self.callers,self.own = {}, {}, threading.Lock(), None, [], {}
+        self.ready = nothing  # of a time-out: is there anything to read? epoll's own method where there is one, as prints ask it: a third of select's time
 
     def install(self):
         "Put the pipes in place; the descriptors that become readable when there is anything to `drain`."
         if hasattr(select, "epoll"): self.epoll = select.epoll()
+        self.ready = self.epoll.poll if self.epoll is not None else lambda timeout: select.select(self.pipes, (), (), timeout)[0]
         for fd,name in zip((1, 2), NAMES):
             with contextlib.suppress(OSError): self.saved[fd] = os.dup(fd)  # closed at birth, as of a daemon
             r,w = os.pipe()
@@ -76,7 +82,7 @@ class Fds:
         for fd,pipe in zip((1, 2), pipes):
             with contextlib.suppress(OSError):
                 if os.path.samestat(os.stat(fd), self.own[fd]): os.dup2(pipe, fd)
-        self.own,self.pipes = {}, {}
+        self.own,self.pipes,self.ready = {}, {}, nothing
 
     def uninstall(self):
         "Let 1 and 2 be what they were; what is in the pipes is published."
@@ -90,13 +96,8 @@ class Fds:
         "Close the pipes; nobody reads them any more."
         with self.lock:
             for fd in self.pipes: os.close(fd)
-            self.pipes = {}
+            self.pipes,self.ready = {}, nothing
             if self.epoll is not None: self.epoll.close()
-
-    def ready(self, timeout):
-        "Is there anything to read? epoll where there is one: a third of select's time."
-        if not self.pipes: return False
-        return self.epoll.poll(timeout) if self.epoll is not None else select.select(self.pipes, (), (), timeout)[0]
 
     @wait_code
     def drain(self):
