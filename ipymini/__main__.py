@@ -64,7 +64,7 @@ def log_to(stream, level):
 
 def run(argv):
     "Run a kernel; returns only if it could not start."
-    gc.disable()  # what is imported stays, and to look through it again and again takes a tenth of the start; `Bridge.start` enables it
+    gc.disable()  # what is imported stays, and to look through it again and again takes time; `Bridge.start` enables it
     own,others = parse(argv)
     stderr = os.fdopen(os.dup(2), "w", buffering=1, errors="backslashreplace")  # the terminal, also when fd 2 belongs to the cells
     log_to(stderr, logging.DEBUG if "--debug" in argv else logging.WARNING)
@@ -80,6 +80,7 @@ def run(argv):
         from .kernel import run_kernel  # what takes longer to import than to answer the first client
         run_kernel(early, others, os.path.abspath(path), made)
     except (OSError, ValueError) as e: print(f"ipymini: {e}", file=stderr)
+    gc.enable()
     return 1
 
 

@@ -143,6 +143,28 @@ def test_lock_of_all_imports(kernel, seconds):
     assert kernel.execute("len(released) > 0").ok().result == "True"
 
 
+WAITS = """import logging, threading
+handler, taken, go = logging.Handler(), threading.Event(), threading.Event()
+def hold():
+    with handler.lock:
+        taken.set()
+        go.wait(20)
+threading.Thread(target=hold).start()
+taken.wait()
+print('started')
+handler.acquire()"""
+
+
+@pytest.mark.parametrize("how", ["signal", "message"])
+def test_wait_in_code_that_is_left_alone(kernel, how):
+    "What takes locks that kernel threads need, too, is not interrupted on its way; if it waits there for somebody it is."
+    run = kernel.execute(WAITS, wait=False)
+    kernel.sees(run, "started\n", 5)
+    kernel.interrupt(how)
+    assert kernel.wait(run, 5).content["ename"] == "KeyboardInterrupt"
+    kernel.execute("go.set()").ok()
+
+
 LOST = """import signal, threading, time
 lock = threading.Lock()
 lock.acquire()

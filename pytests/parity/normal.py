@@ -20,6 +20,7 @@ RULES = [(re.compile(p), r) for p,r in [  # chkstyle: ignore-node (a table, a ru
     (r'(?<="kernel_name": ")(python3|<kernel>)', "<kernel>"),
     (r"(thread id: |thread count: |pid: |pid=|_port\": )\d+", r"\1<n>"),
     (r"\b\d+ function calls( \(\d+ primitive calls\))?", "<n> function calls"),
+    (r"(?<=List reduced from )\d+", "<n>"),  # newer Pythons profile all threads, the kernel's own too
     (r"(?m)^Tip: .*\n?", ""),
     (TEXT_FRAME, ""),
     (r"\b\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(?:\.\d+)?(?:Z|\+00:00)?", "<time>"),
