@@ -13,6 +13,7 @@ from time import monotonic
 import zmq
 from zmq.backend import Socket
 
+from .dying import die
 from .lane import hide
 from .outbox import Outbox
 from .scope import EVERYBODY, PASSES
@@ -114,9 +115,7 @@ class Channels:
 
     def _guard(self, run):
         try: run()
-        except BaseException:  # a half-alive kernel is the worst kernel
-            log.critical("the io thread died", exc_info=True)
-            os._exit(70)
+        except BaseException: die("the io thread died")  # a half-alive kernel is the worst kernel
 
     def _stop(self): self.state.stopping = True
 
