@@ -270,7 +270,8 @@ class ZMQInteractiveShell(InteractiveShell):
 
     def keep_text(self, number, name, text):
         "Keep what cell `number` has printed for %notebook to export, up to a limit, before its values. On io, which nothing in there may end."
-        try: self._keep_text(self.history_manager.outputs[number], STREAMS[name], text)
+        try:
+            if self.history_manager is not None: self._keep_text(self.history_manager.outputs[number], STREAMS[name], text)
         except Exception: log.warning("text was not kept for %%notebook", exc_info=True)  # the lists are open to anybody
 
     def _keep_text(self, outputs, kind, text):

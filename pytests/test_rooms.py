@@ -18,9 +18,9 @@ config
 shell
 capture comms dap compat magics eventloops kernelspec
 fds keyboard
-info stdin budget loops detours lines signals variables tracebacks
+info stdin budget loops detours lines signals variables tracebacks ending
 lane
-answers cells frames
+answers cells frames processes
 requests scope wire
 flags dying"""
 level = {room: n for n,rooms in enumerate(plan.split("\n")) for room in rooms.split()}
