@@ -5,7 +5,7 @@ Must not know: sockets, message headers, status, who asks. A user's error is dat
 Threads: the worker's that owns it; completions, and queries that overtake, the query lane's.
 Spec: messaging, "Messages on the shell (ROUTER/DEALER) channel"."""
 
-import asyncio, gc, logging, os, sys, threading, warnings
+import asyncio, atexit, gc, logging, os, sys, threading, warnings
 
 from IPython.core.async_helpers import _asyncio_runner
 from IPython.core.completer import ProvisionalCompleterWarning, rectify_completions
@@ -60,6 +60,8 @@ class Bridge:
         self.shell.displayhook.topic = b"execute_result"
         if os.environ.get("IPYMINI_USE_JEDI", "").strip(): self.shell.Completer.use_jedi = flag("IPYMINI_USE_JEDI")
         if "db_cache_size" not in self.app.config.get("HistoryManager", {}): self.shell.history_manager.db_cache_size = 1 << 30  # see _save_soon
+        atexit.unregister(self.shell.atexit_operations)  # it would take their names from threads that still run: see `let_go`
+        atexit.register(self.end_history)
         begin_collecting()
         self.app.start_shell(self.shell)
 
@@ -229,6 +231,19 @@ class Bridge:
         "Write the history; the shell is not used afterwards."
         try: self.shell.history_manager.writeout_cache()
         except Exception: log.warning("the history could not be written", exc_info=True)  # a locked or broken database must not hold up an end
+
+    def end_history(self):
+        "End the session in the history database."
+        shell,hm = self.shell, self.shell.history_manager
+        if hm is None: return
+        with self.history_lock:
+            hm.end_session()
+            hm.close()
+            shell.history_manager = None
+
+    def let_go(self):
+        "Do what else IPython does at exit: it lets go of the user's objects, files that are open for one. Nothing of the user's runs afterwards."
+        self.shell.atexit_operations()
 
     def end(self):
         "End what a subshell's shell keeps open: its history and the thread that saves it."

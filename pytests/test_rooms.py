@@ -19,9 +19,9 @@ shell
 capture comms dap compat magics eventloops kernelspec
 children keyboard
 fds
-info stdin budget loops detours signals variables tracebacks outbox
+info stdin budget loops detours signals variables tracebacks outbox ending
 lane lines
-answers cells frames
+answers cells frames processes
 requests scope wire
 flags dying"""
 level = {room: n for n,rooms in enumerate(plan.split("\n")) for room in rooms.split()}
