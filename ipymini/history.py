@@ -63,6 +63,7 @@ class History(HistoryManager):
     # --- reading
 
     def _run_sql(self, *args, **kw):
+        self.save()
         with self.alone(): return list(super()._run_sql(*args, **kw))
 
     def get_session_info(self, session=0):
