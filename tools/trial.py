@@ -73,7 +73,7 @@ class Trial:
         "A request that is not answered: the whole story, with what the kernel does."
         tree = [f"{p.pid} {p.name()} {p.status()}" for p in self.children()]
         flying = "\n".join(repr(r)[:2500] for r in requests[:12])
-        self.fault(f"no answer: {what}", f"in flight ({len(requests)}):\n{flying}\nchildren: {tree}\nstacks:\n{self.stacks()}\nthe kernel's log ends:\n{self.k.log_text(6000)}", True)
+        self.fault(f"no answer: {what[:200]}", f"in flight ({len(requests)}):\n{flying}\nchildren: {tree}\nstacks:\n{self.stacks()}\nthe kernel's log ends:\n{self.k.log_text(6000)}", True)
 
     # --- what it may not leave
 
