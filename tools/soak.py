@@ -18,6 +18,7 @@ from spec import check_order  # noqa: E402
 from soak_stories import ALONE, FRAGILE, LEFTOVERS, SETUP, STORIES  # noqa: E402
 
 CLIENTS, STORIES_AT_ONCE = 3, 3
+SPARE = 4          # threads more than at the start that are no fault: asyncio's own pool grows with its use
 GROWTH = 10 << 20  # bytes that the second half may add
 ECHO = 3.0         # seconds for which an interrupt may still hit somebody
 LONGEST = 4.0      # seconds for which the slow client reads nothing: less than the kernel's patience with it
@@ -168,7 +169,7 @@ class Soak:
     def __init__(self, trial, stories, seed, rate, deadline):
         self.trial, self.stories, self.rate, self.deadline = trial, stories, rate, deadline
         self.sent, self.told, self.answered, self.slowest = Counter(), Counter(), Counter(), defaultdict(lambda: (0, ""))
-        self.interrupts, self.deleted, self.inputs, self.registered = deque(maxlen=50), set(), [], []
+        self.interrupts, self.deleted, self.inputs, self.registered = deque(maxlen=50), set(), {}, []
         self.exits, self.random = str(Path(trial.k.tmp.name) / "exits"), random.Random(seed)
         Path(self.exits).touch()
         trial.k.execute(SETUP).ok()
@@ -187,7 +188,9 @@ class Soak:
         msg_type = run.msg["header"]["msg_type"]
         self.answered[msg_type] += 1
         self.slowest[msg_type] = max(self.slowest[msg_type], (run.over - run.sent, str(run.msg["content"])[:100]))
-        if msg_type == "execute_request" and "execute_input" in run.kinds: self.inputs.append(run.msg["content"]["code"])
+        if "execute_input" in run.kinds:
+            where, c = run.msg["header"].get("subshell_id", "main"), run.content
+            self.inputs[run.msg["content"]["code"]] = f"{where}, {c['status']} {c.get('ename', '')}, {'hit by an interrupt, or its subshell deleted' if self.disturbed(run) else 'left alone'}"
         as_response = msg_type == "debug_request" and "status" not in run.content
         msgs = [m for m in run.iopub if kind(m) != "debug_event"]
         try: check_order(msgs, None if as_response or not is_request(run) else run.reply)
@@ -240,6 +243,13 @@ class Soak:
             self.turn()
             tick()
 
+    def all_once(self):
+        "Each story once, so that what is made when it is first needed is there."
+        for n in self.names:
+            while any(p.tales or p.pending for p in self.players) and not self.trial.fatal: self.turn()
+            if not self.trial.fatal: self.players[0].begin(n)
+        self.settle()
+
     def settle(self):
         "Let all that goes on end, and all subshells go."
         busy = lambda: any(p.tales or p.pending for p in self.players)
@@ -255,7 +265,7 @@ class Soak:
         k, interrupted = self.trial.k, self.sent["interrupt_request"] + self.sent["SIGINT"]
         for code in ("%reset -f", SETUP): k.execute(code, store_history=False).ok()
         state = self.trial.state()
-        fits = lambda s: s["threads"] <= before["threads"] + 1 and s["fds"] <= before["fds"] + 2 + interrupted // 5
+        fits = lambda s: s["threads"] <= before["threads"] + SPARE and s["fds"] <= before["fds"] + 2 + interrupted // 5
         end = time.monotonic() + 20
         while before and not fits(state) and time.monotonic() < end:
             time.sleep(0.2)
@@ -319,6 +329,7 @@ def ticker(soak, every):
 def run(trial, soak, minutes):
     "Warm-up, two halves, the end."
     seconds, tick = minutes * 60, ticker(soak, min(60, minutes * 10))
+    soak.all_once()
     soak.play(min(60, seconds * 0.15), tick)
     states = [soak.measure()]
     for _ in range(2):

@@ -20,7 +20,7 @@ SYNC = [  # chkstyle: ignore-node (a table)
     ("import json\njson.dumps(dict(a='TOKEN'))", dict(result="TOKEN")), ("with open(os.devnull) as f: print(f.read(), 'TOKEN')", dict(out="TOKEN")), ("gc.collect();", {}),
     ("sys.stdout.write('TOKEN')\nsys.stdout.flush()", dict(out="TOKEN")), ("Out;", {}), ("get_ipython().set_next_input('x = 1')", {})]
 FAILING = [  # chkstyle: ignore-node (a table)
-    ("1/0", "ZeroDivisionError"), ("def f(:", "SyntaxError"), ("hold(10**5)", "RecursionError"), ("raise SystemError('TOKEN') from ValueError('x')", "SystemError"),
+    ("1/0", "ZeroDivisionError"), ("def f(:", "SyntaxError"), ("raise SystemError('TOKEN') from ValueError('x')", "SystemError"),
     ("try: 1/0\nexcept ZeroDivisionError: no_such_name", "NameError"), ("await no_such_name", "NameError"), ("assert False, 'TOKEN'", "AssertionError"),
     ("%no_such_magic", "UsageError"), ("raise StopIteration", "StopIteration"), ("raise GeneratorExit", "GeneratorExit"), ("import no_such_module_TOKEN", "ModuleNotFoundError"),
     ("class E(Exception):\n    def __str__(self): raise KeyError('x')\nraise E", "E"), ("raise asyncio.CancelledError", "CancelledError"), ("subprocess.run(['false'], check=True)", "CalledProcessError")]
@@ -61,6 +61,9 @@ def one_of(table):
 def failing(p):
     code, ename = p.random.choice(FAILING)
     yield p.execute(code, raises={ename}, **p.where())
+
+
+def recursion(p): yield p.execute("hold(10**5)", raises={"RecursionError"}, **p.where())  # IPython takes seconds to show it
 
 
 def stop_on_error(p):
@@ -232,7 +235,7 @@ def garbage(p):
 LEFTOVERS = ["p = subprocess.Popen(['sleep', '1000'])", "os.system('sleep 1000 &');", "os.system('setsid sleep 1000 &');", "%%bash --bg\nsleep 1000", "subprocess.Popen('trap \"\" TERM; sleep 1000', shell=True);",
     "from multiprocessing.shared_memory import SharedMemory\nkept = SharedMemory(create=True, size=1000)", "t = threading.Thread(target=time.sleep, args=(0.5,))\nt.start()", "ThreadPoolExecutor(1).submit(time.sleep, 0.5);"]
 STORIES = dict(  # how often (in a hundred, about), the story
-    cells=(22, one_of(SYNC)), errors=(6, failing), stops=(1, stop_on_error), awaits=(8, one_of(AWAITING)), threads=(5, thread), words=(2, words), tasks=(4, task), cancel=(1, cancel),
+    cells=(22, one_of(SYNC)), errors=(6, failing), stops=(1, stop_on_error), recursion=(0.1, recursion), awaits=(8, one_of(AWAITING)), threads=(5, thread), words=(2, words), tasks=(4, task), cancel=(1, cancel),
     children=(6, one_of(CHILDREN)), eof=(1, one_of(EOF)), forks=(2, one_of(FORKS)), displays=(5, one_of(DISPLAYS)), flood=(1, flood), input=(3, ask), interrupts=(3, interrupt), anytime=(2, interrupt_anything),
     queries=(10, query), busy=(2, busy_queries), comms=(5, comm), subshells=(4, subshell), detours=(1, detour), control=(4, control), debug=(2, debug), handlers=(1, handlers),
     shm=(1, shm), atexit=(1, at_exit), garbage=(3, garbage))

@@ -24,6 +24,12 @@ def environment(pid):
     except OSError: return []
 
 
+def summed_up(record):
+    "The first line of a record of the log and its last, without what differs from time to time."
+    lines = [line for line in record.strip().splitlines() if line[:1] not in " "] or [record.strip()]
+    return re.sub(r"\d+|0x[0-9a-f]+|'[^']*'|\"[^\"]*\"", "_", f"{lines[0][:100]} / {lines[-1][:150]}")
+
+
 class Trial:
     "The kernel `k`, and the `faults` found with it: (kind, story) in order; `fatal` says that it is of no use to go on."
     def __init__(self, kernel="ipymini"):
@@ -93,17 +99,15 @@ class Trial:
         return dict(threads=p.num_threads(), fds=p.num_fds(), rss=rss)
 
     def look_at_log(self):
-        "Note what the log says of faults of the kernel's own since the last look."
-        text = self.k.log_path.read_text(errors="replace")
-        found = Counter(line.strip()[:200] for line in text.splitlines() if OURS.search(line))
-        new = found - self.logged
+        "Note what the log says of faults of the kernel's own since the last look: each kind, by its first and its last line, with its first record."
+        records = re.split(r"(?m)^(?=\[ipymini\] )", self.k.log_path.read_text(errors="replace"))
+        bad = [r for r in records if OURS.search(r)]
+        found, first = Counter(map(summed_up, bad)), {summed_up(r): r for r in reversed(bad)}
+        for what, n in (found - self.logged).items(): self.fault(f"in the kernel's log: {what}", f"{n} times\n{first[what][:4000]}" if what not in self.logged else "")
         self.logged = found
-        if not new: return
-        at = OURS.search(text)
-        self.fault("the kernel's log tells of faults", "\n".join(f"{n} x {line}" for line, n in new.most_common(10)) + f"\nthe first:\n{text[max(0, at.start() - 200):][:3000]}")
 
     def look_at_history(self, cells):
-        "The file is the same, sound, and holds each of `cells`. After the end."
+        "The file is the same, sound, and holds each of `cells`, a dict of inputs and what is known of them. After the end."
         moved = [p.name for p in self.history.parent.glob("history-corrupt*")]
         if moved: self.fault("history moved away as corrupt", str(moved))
         if not self.history.exists(): return self.fault("no history file", str(self.history))
@@ -112,7 +116,7 @@ class Trial:
         if (verdict := db.execute("PRAGMA integrity_check").fetchall()) != [("ok",)]: self.fault("history is damaged", str(verdict))
         kept = {s for s, in db.execute("SELECT source_raw FROM history")}
         db.close()
-        lost = [c for c in cells if c.rstrip("\n") not in kept]
+        lost = [(c, what) for c, what in cells.items() if c.rstrip("\n") not in kept]
         if lost: self.fault("inputs missing in the history file", f"{len(lost)} of {len(cells)}, for example {lost[:5]}")
 
     def end(self):
