@@ -21,7 +21,7 @@ CLIENTS, STORIES_AT_ONCE = 3, 3
 SPARE = 4          # threads more than at the start that are no fault: asyncio's own pool grows with its use
 GROWTH = 10 << 20  # bytes that the second half may add
 ECHO = 3.0         # seconds for which an interrupt may still hit somebody
-LONGEST = 4.0      # seconds for which the slow client reads nothing: less than the kernel's patience with it
+LONGEST = 2.5      # seconds for which the slow client reads nothing: less than the kernel's patience with it
 SLOW_ROOM = 50     # messages that may wait in the slow client
 CHATTER = ["comm_msg", "comm_open", "comm_close"]
 
@@ -279,7 +279,7 @@ class Soak:
         "What is left over at the end on purpose, the end itself, and what must have come of it."
         k, trial = self.trial.k, self.trial
         if "leftovers" in self.stories:
-            for code in LEFTOVERS: k.execute(code).ok()
+            for code in LEFTOVERS: k.execute(code.replace("MARK", trial.mark)).ok()
         self.settle()
         if trial.fatal: return
         if self.slow: self.look_at_slow()

@@ -233,7 +233,7 @@ def garbage(p):
 
 
 LEFTOVERS = ["p = subprocess.Popen(['sleep', '1000'])", "os.system('sleep 1000 &');", "os.system('setsid sleep 1000 &');", "%%bash --bg\nsleep 1000", "subprocess.Popen('trap \"\" TERM; sleep 1000', shell=True);",
-    "from multiprocessing.shared_memory import SharedMemory\nkept = SharedMemory(create=True, size=1000)", "t = threading.Thread(target=time.sleep, args=(0.5,))\nt.start()", "ThreadPoolExecutor(1).submit(time.sleep, 0.5);"]
+    "from multiprocessing.shared_memory import SharedMemory\nkept = SharedMemory('MARK', create=True, size=1000)", "t = threading.Thread(target=time.sleep, args=(0.5,))\nt.start()", "ThreadPoolExecutor(1).submit(time.sleep, 0.5);"]
 STORIES = dict(  # how often (in a hundred, about), the story
     cells=(22, one_of(SYNC)), errors=(6, failing), stops=(1, stop_on_error), recursion=(0.1, recursion), awaits=(8, one_of(AWAITING)), threads=(5, thread), words=(2, words), tasks=(4, task), cancel=(1, cancel),
     children=(6, one_of(CHILDREN)), eof=(1, one_of(EOF)), forks=(2, one_of(FORKS)), displays=(5, one_of(DISPLAYS)), flood=(1, flood), input=(3, ask), interrupts=(3, interrupt), anytime=(2, interrupt_anything),

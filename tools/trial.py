@@ -16,10 +16,8 @@ SHM = Path("/dev/shm")
 END_WITHIN = 6.0  # seconds from shutdown_request to the end: jupyter_client kills after 5
 
 
-def shared_memory(): return set(os.listdir(SHM)) if SHM.is_dir() else set()
-
-
 def environment(pid):
+    "That of a process, empty of one that is gone or only waits to be reaped."
     try: return Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
     except OSError: return []
 
@@ -33,7 +31,7 @@ def summed_up(record):
 class Trial:
     "The kernel `k`, and the `faults` found with it: (kind, story) in order; `fatal` says that it is of no use to go on."
     def __init__(self, kernel="ipymini"):
-        self.mark, self.faults, self.fatal, self.shm, self.logged = uuid.uuid4().hex, [], False, shared_memory(), Counter()
+        self.mark, self.faults, self.fatal, self.logged = uuid.uuid4().hex, [], False, Counter()
         self.k = Kernel(kernel, env={MARK: self.mark})
         where = self.k.execute("import ipymini\nipymini.__file__" if kernel == "ipymini" else "__import__('sys').executable").ok().result
         self.where, self.stacks_path = where.strip("'"), Path(self.k.tmp.name) / "stacks"
@@ -90,7 +88,9 @@ class Trial:
     def started(self):
         "All processes that the kernel has started, or their children, wherever they are now, but for itself."
         mark = f"{MARK}={self.mark}".encode()
-        return [p for p in psutil.process_iter() if p.pid != self.k.pid and p.status() != psutil.STATUS_ZOMBIE and mark in environment(p.pid)]
+        return [p for p in psutil.process_iter() if p.pid != self.k.pid and mark in environment(p.pid)]
+
+    def shared_memory(self): return [n for n in os.listdir(SHM) if self.mark in n]
 
     def state(self):
         "Threads, descriptors and resident bytes, after a collection."
@@ -131,8 +131,8 @@ class Trial:
         if code != 0: self.fault("exit code", f"{code}; the log ends:\n{self.k.log_text()}")
         try: wait_until(lambda: not self.started(), 1)
         except AssertionError: self.fault("processes left behind", str([(p.pid, p.cmdline()) for p in self.started()]))
-        try: wait_until(lambda: not shared_memory() - self.shm, 2)
-        except AssertionError: self.fault("left in /dev/shm", str(sorted(shared_memory() - self.shm)))
+        try: wait_until(lambda: not self.shared_memory(), 2)
+        except AssertionError: self.fault("left in /dev/shm", str(self.shared_memory()))
         return took
 
     def close(self):
