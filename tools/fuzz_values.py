@@ -1,11 +1,17 @@
-"""Values room: odd things to put where something else is expected, and their JSON. Pure. Threads: any. Spec: RFC 8259 (JSON), and what Python's json takes beyond it."""
+"""Values room: odd things to put where something else is expected, and their JSON. Pure. Threads: any.
+Spec: RFC 8259 (JSON), and what Python's json takes beyond it."""
 import json
 
 HUGE, DEEP, TWICE = "@huge@", "@deep@", "@twice@"  # words that `text` turns into JSON that `json.dumps` cannot write
 WRITTEN = {HUGE: "9" * 5000, DEEP: "[" * 100_000 + "]" * 100_000, TWICE: '{"a": 1, "a": [2]}'}
-PLAIN = [None, True, False, 0, -1, 1, 2**31, 2**63, -2**64, 10**30, 1.5, -0.0, 1e308, "", "a", "x" * 3000, "\x00", "é\u2028", "\U0001f600", "\n", "../..", "%s{}$", [], {}, [[]], {"": {}}, [1, "a"], {"a": 1}]
+PLAIN = [  # chkstyle: ignore-node (a table)
+    None, True, False, 0, -1, 1, 2**31, 2**63, -2**64, 10**30, 1.5, -0.0, 1e308, "", "a", "x" * 3000, "\x00", "é\u2028", "\U0001f600",
+    "\n",
+    "../..", "%s{}$", [], {}, [[]], {"": {}}, [1, "a"], {"a": 1}]
 STRANGE = [float("nan"), float("inf"), -float("inf"), "\ud800", "\udfff x", HUGE, DEEP, TWICE, {"\ud800": 1}]
-PYTHONS = [set(), {1, 2}, b"bytes", bytearray(b"x"), memoryview(b"mv"), 1j, object, print, range(3), (1, 2), {(1, 2): 3}, {None: 1, True: 2}, {1.5: 2}, 10**5000, frozenset({3})]
+PYTHONS = [  # chkstyle: ignore-node (a table)
+    set(), {1, 2}, b"bytes", bytearray(b"x"), memoryview(b"mv"), 1j, object, print, range(3), (1, 2), {(1, 2): 3}, {None: 1, True: 2},
+    {1.5: 2}, 10**5000, frozenset({3})]
 
 
 def odd(r, strange=True):

@@ -1,8 +1,9 @@
-"""Soak room: clients play stories of all kinds on one kernel for minutes, and each request's bracket and order is checked, and what is left in the end.
+"""Soak room: clients play stories of all kinds on one kernel for minutes; each request's bracket and order is checked, and what is left.
     python tools/soak.py [--minutes 20] [--seed N] [--kernel ipymini] [--without STORY ...] [--only STORY ...] [--rate 50] [--deadline 30]
-Prints a line a minute and a table at the end; exit code 1 if there was any fault. A request that is not answered within the deadline ends the run, with
-all requests in flight, the stacks of the kernel's threads and its log. The same seed gives each client the same stories; how they meet is the machine's.
-First comes a warm-up, then two halves; after each all is let go, and threads, descriptors and memory are compared. Linux only.
+Prints a line a minute and a table at the end; exit code 1 if there was any fault. A request that is not answered within the deadline ends
+the run, with all requests in flight, the stacks of the kernel's threads and its log. The same seed gives each client the same stories; how
+they meet is the machine's. First comes a warm-up, then two halves; after each all is let go, and threads, descriptors and memory are
+compared. In a run of a minute or less memory is only shown. Linux only.
 Must not know: how the kernel is made. Threads: one. Spec: messaging; JEP 91."""
 import argparse, os, random, signal, string, sys, time
 from collections import Counter, defaultdict, deque
@@ -15,7 +16,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))  # also where PYTHONSAF
 from trial import Trial  # noqa: E402 (it knows where the tests' rooms are)
 from harness import CHANNELS, Client, kind  # noqa: E402
 from spec import check_order  # noqa: E402
-from soak_stories import ALONE, FRAGILE, LEFTOVERS, SETUP, STORIES  # noqa: E402
+from soak_stories import ALONE, FRAGILE, LEFT, LEFTOVERS, SETUP, STORIES, WILD  # noqa: E402
 
 CLIENTS, STORIES_AT_ONCE = 3, 3
 SPARE = 4          # threads more than at the start that are no fault: asyncio's own pool grows with its use
@@ -62,9 +63,10 @@ class Player(Client):
         token = self.word()
         code = code.replace("TOKEN", token) + ("" if plain or code.startswith("%%") or code.endswith("?") else f"\n# {token}")
         if code.startswith("%%"): code += "\n"
-        content = dict(code=code, silent=False, store_history=True, user_expressions={}, allow_stdin="typed" in want, stop_on_error=stop_on_error)
+        content = dict(code=code, silent=False, store_history=True, stop_on_error=stop_on_error, allow_stdin="typed" in want)
         header = dict(subshell_id=subshell_id) if subshell_id else {}
-        return self.send("execute_request", content, want={k: v.replace("TOKEN", token) if isinstance(v, str) else v for k, v in want.items()}, token=token, **header)
+        want = {k: v.replace("TOKEN", token) if isinstance(v, str) else v for k, v in want.items()}
+        return self.send("execute_request", content, want=want, token=token, **header)
 
     def debug(self, command, arguments=None):
         return self.send("debug_request", dict(type="request", seq=1, command=command, arguments=arguments or {}), "control")
@@ -150,7 +152,8 @@ def has_come(what):
 class Slow:
     "A subscriber that reads nothing for a while, again and again; it must see each request's busy and idle all the same."
     def __init__(self, client, seed):
-        self.random, self.socket, self.session, self.until, self.seen = random.Random(seed), client.ctx.socket(zmq.SUB), client.kc.session, 0, {}
+        self.random, self.session, self.until, self.seen = random.Random(seed), client.kc.session, 0, {}
+        self.socket = client.ctx.socket(zmq.SUB)
         self.socket.linger, self.socket.rcvhwm, self.socket.rcvbuf = 0, SLOW_ROOM, 4096
         self.socket.subscribe(b"")
         self.socket.connect(client.kc.iopub_channel.socket.LAST_ENDPOINT.decode())
@@ -189,8 +192,9 @@ class Soak:
         self.answered[msg_type] += 1
         self.slowest[msg_type] = max(self.slowest[msg_type], (run.over - run.sent, str(run.msg["content"])[:100]))
         if "execute_input" in run.kinds:
-            where, c = run.msg["header"].get("subshell_id", "main"), run.content
-            self.inputs[run.msg["content"]["code"]] = f"{where}, {c['status']} {c.get('ename', '')}, {'hit by an interrupt, or its subshell deleted' if self.disturbed(run) else 'left alone'}"
+            where, c, hit = run.msg["header"].get("subshell_id", "main"), run.content, self.disturbed(run)
+            how = "hit by an interrupt, or its subshell deleted" if hit else "left alone"
+            self.inputs[run.msg["content"]["code"]] = f"{where}, {c['status']} {c.get('ename', '')}, {how}"
         as_response = msg_type == "debug_request" and "status" not in run.content
         msgs = [m for m in run.iopub if kind(m) != "debug_event"]
         try: check_order(msgs, None if as_response or not is_request(run) else run.reply)
@@ -213,9 +217,9 @@ class Soak:
 
     def choose(self, player):
         told = {t["name"] for p in self.players for t in p.tales}
-        wild = told & {"interrupts", "anytime", "input"}
-        free = [n for n in self.names if not (n in ALONE and n in told) and not (n in FRAGILE and wild)]
-        if told & FRAGILE or self.interrupts and time.monotonic() < ended(self.interrupts[-1]) + 1: free = [n for n in free if n not in ("interrupts", "anytime", "input", *FRAGILE)]
+        free = [n for n in self.names if not (n in ALONE and n in told) and not (n in FRAGILE and told & WILD)]
+        just_now = self.interrupts and time.monotonic() < ended(self.interrupts[-1]) + 1
+        if told & FRAGILE or just_now: free = [n for n in free if n not in WILD | FRAGILE]
         return player.random.choices(free, [STORIES[n][0] for n in free])[0] if free else None
 
     def turn(self, ms=5):
@@ -228,10 +232,13 @@ class Soak:
         if self.slow: self.slow.read()
         if not self.trial.is_alive: self.trial.dead()
         self.players[0].poll(ms)
-        late = [r for p in self.players for r in p.pending if time.monotonic() - r.sent > self.deadline]
-        if late and not self.trial.fatal: self.trial.stuck(line_of(late[0]), [*late, *[r for p in self.players for r in p.pending if r not in late]])
-        stories = [t for p in self.players for t in p.tales if time.monotonic() - t["since"] > self.deadline + 5]
-        if stories and not self.trial.fatal: self.trial.stuck(f"the story {stories[0]['name']} waits", list(self.players[0].runs.values())[-5:])
+        if not self.trial.fatal: self.look_for_stuck()
+
+    def look_for_stuck(self):
+        now, pending = time.monotonic(), sorted((r for p in self.players for r in p.pending), key=lambda r: r.sent)
+        if pending and now - pending[0].sent > self.deadline: return self.trial.stuck(line_of(pending[0]), pending)
+        stories = [t["name"] for p in self.players for t in p.tales if now - t["since"] > self.deadline + 5]
+        if stories: self.trial.stuck(f"the story {stories[0]} waits", list(self.players[0].runs.values())[-5:])
 
     def play(self, seconds, tick):
         "Stories for so long; `tick()` is called now and then."
@@ -259,7 +266,7 @@ class Soak:
         while busy() and not self.trial.fatal: self.turn()
 
     def measure(self, before=None):
-        "Threads, descriptors and memory when all is settled, and IPython has forgotten what it records; a fault if there are more than `before`."
+        "Threads, descriptors and memory when all is settled and IPython forgets what it records; a fault if there is more than `before`."
         self.settle()
         if self.trial.fatal: return None
         k, interrupted = self.trial.k, self.sent["interrupt_request"] + self.sent["SIGINT"]
@@ -271,8 +278,7 @@ class Soak:
             time.sleep(0.2)
             state = self.trial.state()
         if before and not fits(state):
-            told = k.execute("import threading, os\nfor t in threading.enumerate(): print(t)\nfor f in os.listdir('/proc/self/fd'):\n    with contextlib.suppress(OSError): print(f, os.readlink(f'/proc/self/fd/{f}'))")
-            self.trial.fault("threads or descriptors left", f"{before} before, {state} after\n{told.stdout}")
+            self.trial.fault("threads or descriptors left", f"{before} before, {state} after\n{k.execute(LEFT).stdout}")
         return state
 
     def finish(self):
@@ -289,14 +295,16 @@ class Soak:
             while p.poll(50): pass
         missing = set(self.registered) - set(Path(self.exits).read_text().split())
         if missing: trial.fault("atexit functions not called", f"{len(missing)} of {len(self.registered)}")
-        texts = "".join(m["content"]["text"] for m in [*self.players[0].unsolicited, *[m for r in self.players[0].runs.values() for m in r.late]] if kind(m) == "stream")
-        if lost := [w for w in self.registered if w not in texts]: trial.fault("prints of atexit functions lost", f"{len(lost)} of {len(self.registered)}")
+        came = [*self.players[0].unsolicited, *[m for r in self.players[0].runs.values() for m in r.late]]
+        texts = "".join(m["content"]["text"] for m in came if kind(m) == "stream")
+        lost = [w for w in self.registered if w not in texts]
+        if lost: trial.fault("prints of atexit functions lost", f"{len(lost)} of {len(self.registered)}")
         trial.look_at_history(self.inputs)
 
     def look_at_slow(self):
         self.slow.read(all=True)
         bad = {i: states for i, states in self.slow.seen.items() if states != ["busy", "idle"]}
-        if bad: self.trial.fault("status messages that the slow client did not see", f"{len(bad)} of {len(self.slow.seen)}: {list(bad.items())[:5]}")
+        if bad: self.trial.fault("status lost for the slow client", f"{len(bad)} of {len(self.slow.seen)}: {[*bad.items()][:5]}")
 
     def close(self):
         for p in self.players: p.close()
@@ -320,8 +328,8 @@ def ticker(soak, every):
         if time.monotonic() - last < every: return
         last = time.monotonic()
         flying = sum(len(p.pending) for p in soak.players)
-        print(f"{(last - began) / 60:5.1f} min: {sum(soak.answered.values())} answered, {flying} in flight, {soak.sent['interrupt_request'] + soak.sent['SIGINT']} interrupts, "
-            f"{len(soak.trial.faults)} faults", flush=True)
+        told = f"{soak.answered.total()} answered, {flying} in flight, {soak.sent['interrupt_request'] + soak.sent['SIGINT']} interrupts"
+        print(f"{(last - began) / 60:5.1f} min: {told}, {len(soak.trial.faults)} faults", flush=True)
         soak.trial.look_at_log()
     return tick
 
@@ -339,7 +347,7 @@ def run(trial, soak, minutes):
     trial.look_at_log()
     if trial.fatal: return states
     grown = states[2]["rss"] - states[1]["rss"]
-    if grown > GROWTH: trial.fault("memory", f"the second half added {grown / 2**20:.1f} MiB")
+    if grown > GROWTH and minutes > 1: trial.fault("memory", f"the second half added {grown / 2**20:.1f} MiB")
     soak.finish()
     trial.look_at_log()
     return states
@@ -347,7 +355,9 @@ def run(trial, soak, minutes):
 
 def summary(soak, states, took):
     print(f"\n{'request':26}{'sent':>8}{'done':>8}{'slowest, s':>12}")
-    for t, n in sorted(soak.sent.items()): print(f"{t:26}{n:8}{soak.answered.get(t, '-'):>8}{soak.slowest[t][0]:12.2f}  {soak.slowest[t][1]}")
+    for t, n in sorted(soak.sent.items()):
+        took_longest, which = soak.slowest[t]
+        print(f"{t:26}{n:8}{soak.answered.get(t, '-'):>8}{took_longest:12.2f}  {which}")
     print("stories: " + ", ".join(f"{n} {c}" for n, c in sorted(soak.told.items())))
     for when, s in zip(("warm", "half", "end"), states):
         if s: print(f"{when:5} {s['threads']} threads, {s['fds']} descriptors, {s['rss'] / 2**20:.1f} MiB")
@@ -356,7 +366,7 @@ def summary(soak, states, took):
 
 def main(argv=None):
     known = [*STORIES, "slow", "leftovers"]
-    p = argparse.ArgumentParser(description="Clients play stories of all kinds on one kernel; all is checked.", epilog=f"stories: {' '.join(known)}")
+    p = argparse.ArgumentParser(description="Clients play stories of all kinds on one kernel.", epilog=f"stories: {' '.join(known)}")
     p.add_argument("--minutes", type=float, default=20)
     p.add_argument("--seed", type=int, default=1)
     p.add_argument("--kernel", default="ipymini")

@@ -7,7 +7,9 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "pytests"))
 
-import conftest, psutil  # noqa: E402,F401 (conftest points Jupyter and IPython at temporary directories)
+import psutil  # noqa: E402
+
+from conftest import TMP  # noqa: E402 (it points Jupyter and IPython at temporary directories)
 from harness import Kernel, wait_until  # noqa: E402
 
 OURS = re.compile(r"Traceback|\[ipymini\] (ERROR|CRITICAL)|Fatal Python error| failed\b")
@@ -36,7 +38,7 @@ class Trial:
         where = self.k.execute("import ipymini\nipymini.__file__" if kernel == "ipymini" else "__import__('sys').executable").ok().result
         self.where, self.stacks_path = where.strip("'"), Path(self.k.tmp.name) / "stacks"
         self.show_stacks()
-        self.history = Path(os.environ["IPYTHONDIR"]) / "profile_default" / "history.sqlite"
+        self.history = TMP / "ipython" / "profile_default" / "history.sqlite"
         self.inode = self.history.stat().st_ino if self.history.exists() else None
 
     def fault(self, kind, story="", fatal=False):
@@ -77,7 +79,9 @@ class Trial:
         "A request that is not answered: the whole story, with what the kernel does."
         tree = [f"{p.pid} {p.name()} {p.status()}" for p in self.children()]
         flying = "\n".join(repr(r)[:2500] for r in requests[:12])
-        self.fault(f"no answer: {what[:200]}", f"in flight ({len(requests)}):\n{flying}\nchildren: {tree}\nstacks:\n{self.stacks()}\nthe kernel's log ends:\n{self.k.log_text(6000)}", True)
+        story = f"in flight ({len(requests)}):\n{flying}\nchildren: {tree}\nstacks:\n{self.stacks()}\n"
+        story += f"the kernel's log ends:\n{self.k.log_text(6000)}"
+        self.fault(f"no answer: {what[:200]}", story, fatal=True)
 
     # --- what it may not leave
 
@@ -99,11 +103,11 @@ class Trial:
         return dict(threads=p.num_threads(), fds=p.num_fds(), rss=rss)
 
     def look_at_log(self):
-        "Note what the log says of faults of the kernel's own since the last look: each kind, by its first and its last line, with its first record."
+        "Note what the log says of faults of the kernel's own since the last look: each kind once, with its first record."
         records = re.split(r"(?m)^(?=\[ipymini\] )", self.k.log_path.read_text(errors="replace"))
         bad = [r for r in records if OURS.search(r)]
         found, first = Counter(map(summed_up, bad)), {summed_up(r): r for r in reversed(bad)}
-        for what, n in (found - self.logged).items(): self.fault(f"in the kernel's log: {what}", f"{n} times\n{first[what][:4000]}" if what not in self.logged else "")
+        for what in found.keys() - self.logged.keys(): self.fault(f"in the kernel's log: {what}", first[what][:4000])
         self.logged = found
 
     def look_at_history(self, cells):
