@@ -70,7 +70,8 @@ class Kernel:
         "Let go of the user's objects, which may have something to say about that, send what has been written, and close the sockets."
         threading.excepthook = lambda args: None  # daemon threads miss their names from here on
         if self.main.bridge: guarded(self.main.bridge.let_go)
-        for s in (sys.stdout, sys.stderr, sys.__stdout__, sys.__stderr__): guarded(lambda: s and s.flush())
+        for name in ("stdout", "stderr", "__stdout__", "__stderr__"):
+            with contextlib.suppress(Exception): getattr(sys, name).flush()  # whatever they are by now
         guarded(self.drain)
         self.channels.close()
 
@@ -109,6 +110,9 @@ class Kernel:
         self.life.stopping,self.life.restart = True, restart
         self.life.ending.begin()
         for s in list(self.subs.values()): s.worker.stop()
+        self.channels.call(self.interrupt_what_runs)  # when the reply is on its way: a subshell may be where it cannot be interrupted for a moment
+
+    def interrupt_what_runs(self):
         for s in list(self.subs.values()):
             if not self.is_hit(s): self.interrupt_for_good(s)
 
