@@ -256,8 +256,8 @@ class Capture:
 
     def __init__(self): self.fds,self.undo,self.on_fork,self.debugger,self.pipes = Fds(), [], [], None, ()
 
-    def install(self):
-        "Patch the interpreter; `fds` is installed on its own, before. Main thread, once."
+    def install(self, more=()):
+        "Patch the interpreter, also as the rows `more` say; `fds` is installed on its own, before. Main thread, once."
         drain,Popen = self.fds.drain, subprocess.Popen
         out,err = (Stream(n, fd, self.fds) for n,fd in (("stdout", 1), ("stderr", 2)))
         os.register_at_fork(before=self._before_fork, after_in_parent=self._after_fork, after_in_child=lambda: self._child(out, err))
@@ -279,7 +279,7 @@ class Capture:
             (Popen, "__init__", _popen_init(Popen.__init__), "and alone has the pipes that it writes to"),
             (time, "sleep", _sleep(time.sleep), "a subshell's thread has no signals"),
             (sys, "meta_path", [Ipdb, *sys.meta_path], "pdb is IPython's, as it is everywhere else in IPython"),
-            *loops.patches()]
+            *loops.patches(), *more]
         for owner,name,new,_ in table:
             self.undo.append((owner, name, getattr(owner, name)))
             setattr(owner, name, new)

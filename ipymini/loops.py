@@ -19,6 +19,11 @@ def ours():
     return loop if loop in OURS else None
 
 
+def hide_task(task):
+    "Let `asyncio.all_tasks()` not list `task`: who cancels or awaits all tasks means his own."
+    tasks._unregister_task(task)
+
+
 @contextlib.contextmanager
 def aside(loop):
     "Let `loop`, and the task that it runs, step aside: inside, this thread has no running loop."

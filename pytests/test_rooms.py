@@ -17,8 +17,8 @@ bridge debugger worker channels
 config
 shell
 capture comms dap compat magics eventloops kernelspec
-fds keyboard
-info stdin budget loops detours signals variables tracebacks outbox
+fds keyboard signals
+info stdin budget loops detours deliver variables tracebacks outbox
 lane lines
 answers cells frames
 requests scope wire
