@@ -12,7 +12,7 @@ Owns `decide`, each worker's `Delivery`, and `Interrupts`: which subshell is mea
 Threads: `on_sigint`, `on_nudge` and `Delivery.attempt` main, from signal handlers; `UserCode` the worker's own but for `hit`; the rest io.
 Spec: messaging, "Kernel interrupt"."""
 
-import contextlib, logging, threading, time
+import contextlib, functools, logging, threading, time
 from collections import deque
 
 from .frames import PENDING, is_delicate, is_open, wait_code, whose
@@ -60,7 +60,7 @@ class Delivery:
         "The request is over. What was still to be raised in it is shown. The worker's thread."
         self._forget()
         exc,self.exc,wanted,self.wanted = self.exc, None, self.wanted, 0
-        if wanted and exc is not None: self.show(exc)
+        if wanted and exc is not None: self.show_soon(exc)
 
     def _forget(self):
         if self.worker.thread is not None and PENDING[:1] == [self.worker.thread.ident]: PENDING.clear()
@@ -79,10 +79,14 @@ class Delivery:
         "Deliver on the worker's own thread, which is in `frame`. `keep`: what is hit is not the cell, but what the debugger evaluates."
         PENDING.clear()
         act = self.decide(frame)
-        if act == "later": PENDING[:] = threading.get_ident(), self.take
+        if act == "later": PENDING[:] = threading.get_ident(), functools.partial(self.take, keep)
         elif act == "raise": raise self.take(keep)
         elif self.exc is None: self.cancel()
         else: self.over()  # the loop is no place for it
+
+    def show_soon(self, exc):
+        "Show `exc` when the loop has its turn: not in the middle of what the thread does, a signal handler for one."
+        self.worker.soon(self.show, exc)
 
     def cancel(self): self.worker.soon(self._cancel)
 
@@ -207,16 +211,20 @@ class Interrupts:
         place = debugger and debugger.place(frame)
         if place == "busy": return
         if place == "wait": debugger.free(self.channels.call)
-        elif not place and debugger and debugger.stopped: self.channels.call(debugger.resume)  # last: a subshell that is meant must not run on before it is hit
+        elif not place and debugger and debugger.stopped: self.channels.call(self.resume)  # last: a subshell that is meant must not run on before it is hit
         if self.delivery.wanted: self.delivery.attempt(frame, keep=place == "work")
         else: self.delivery.attempt_idle(frame)
+
+    def resume(self):
+        "Let the threads run on that the debugger has stopped; not while a subshell is still to be hit. On io."
+        if not any(s.worker.delivery.is_wanted for s in list(self.subs.values()) if s is not self.main): self.capture.debugger.resume()
 
     def held(self, exc, frame, show):
         "A signal handler of the user's has raised `exc` while main is in `frame`, where it must not come out: it does as soon as it may, or is shown with `show(exc)`."
         delivery,number = self.delivery, self.main.worker.now.number
-        delivery.show = show
-        if not number or delivery.is_wanted or delivery.decide(frame) != "later": return show(exc)
-        delivery.want(number, exc)
+        delivery.show,is_interrupt = show, type(exc) is KeyboardInterrupt
+        if not number or delivery.is_wanted or (delivery.decide(frame) != "later" and not is_interrupt): return delivery.show_soon(exc)
+        delivery.want(number, None if is_interrupt else exc)
         self.try_main(frame)
 
     # --- io

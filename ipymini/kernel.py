@@ -13,6 +13,7 @@ from .deliver import Interrupts
 from .detours import MAGIC, Detours
 from .lane import ENOUGH, Lane, overtake
 from .life import Life, leave, parent_fd, signal_children, watch_by_hand
+from .loops import on_signal
 from .scope import Port, Scope
 from .signals import Signals, stacks
 from .stdin import Stdin
@@ -52,7 +53,8 @@ class Kernel:
 
     def run(self, argv=(), connection_file=""):
         "Start IPython with the arguments `argv`, serve until shutdown, and end what was opened. Main thread."
-        self.main.worker.user.restore,self.signals.held = self.signals.restore, self.interrupts.held
+        self.main.worker.user.restore = self.signals.restore
+        self.signals.held,self.signals.other = self.interrupts.held, lambda signum: on_signal(self.main.worker.loop, signum)
         self.signals.install(self.interrupts.on_nudge, SIGINT=self.interrupts.on_sigint, SIGTERM=self.on_sigterm)
         self.main.worker.run(lambda: self.start(argv, connection_file))
         for s in list(self.subs.values()): s.join(0.1)

@@ -24,6 +24,12 @@ def hide_task(task):
     tasks._unregister_task(task)
 
 
+def on_signal(loop, signum):
+    "Let `loop` do what `add_signal_handler` has told it: the bytes of signals are the kernel's to read. Any thread."
+    if signum in getattr(loop, "_signal_handlers", ()):
+        with contextlib.suppress(RuntimeError): loop.call_soon_threadsafe(loop._handle_signal, signum)
+
+
 @contextlib.contextmanager
 def aside(loop):
     "Let `loop`, and the task that it runs, step aside: inside, this thread has no running loop."

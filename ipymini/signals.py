@@ -20,31 +20,35 @@ STACKS = getattr(signal, "SIGUSR1", None)
 
 
 class Guard:
-    "A handler of the user's for the scope that put it in. SIG_DFL stands for SIGINT's, which would end the kernel: that is KeyboardInterrupt here."
+    "A handler of the user's for the scope that put it in. With `ours` it is one of Python's own for SIGINT, which is KeyboardInterrupt here, brought about by `ours`."
 
-    def __init__(self, signals, handler): self.signals,self.handler,self.scope = signals, handler, current.get() or Scope.latest
+    def __init__(self, signals, handler, ours=None): self.signals,self.handler,self.ours,self.scope,self.raised = signals, handler, ours, current.get() or Scope.latest, 0
 
     @cell_code
     def __call__(self, signum, frame):
         signals = self.signals
-        if signals.is_child: return self.handler(signum, frame)
-        try: signals.meant[signum](signum, frame) if self.handler == SIG_DFL else self.handler(signum, frame)
+        if signals.is_child: return (signal.default_int_handler if self.ours else self.handler)(signum, frame)
+        if self.ours: return self.ours(signum, frame)
+        try: self.handler(signum, frame)
         except BaseException as e:  # anything that the user's handler may raise
-            if self.handler == SIG_DFL or (whose(frame) in ("user", "task") and not is_delicate(frame)): raise
+            if whose(frame) in ("user", "task") and not is_delicate(frame): raise
+            self.raised += 1
             signals.held(e, frame, self.show)
 
     def show(self, exc):
-        "Tell the cell that put the handler in what came of it."
-        log.warning("a signal handler has raised %s, where nobody could catch it", type(exc).__name__)
-        scope = self.scope or Scope.nobody
-        scope.write("stderr", "".join(traceback.format_exception(exc)))
+        "Tell the cell that put the handler in what came of it: the first of all that it has raised since it was shown last."
+        n,self.raised = self.raised, 0
+        if not n: return
+        more = f" ({n} times)" if n > 1 else ""
+        log.warning("a signal handler has raised %s%s, where nobody could catch it", type(exc).__name__, more)
+        (self.scope or Scope.nobody).write("stderr", "".join(traceback.format_exception(exc)) + more)
 
 
 class Signals:
     "The handlers of this process; `fd` becomes readable when a signal has come, `came()` reads it. `later(seconds, f)` is io's clock."
 
     def __init__(self, later):
-        self.later,self.held = later, lambda exc, frame, show: show(exc)
+        self.later,self.held,self.other = later, lambda exc, frame, show: show(exc), lambda signum: None
         self.fd,self.write_fd = os.pipe()
         for fd in (self.fd, self.write_fd): os.set_blocking(fd, False)
         self.main,self.meant,self.mask,self.changed = None, {}, set(), set()  # changed: signals whose handlers cells have set
@@ -119,7 +123,7 @@ class Signals:
     def _guarded(self, signum, handler):
         ours = self.meant.get(signum)
         if self.is_child or handler is ours: return handler
-        if signum == signal.SIGINT and handler == SIG_DFL: return Guard(self, SIG_DFL)
+        if signum == signal.SIGINT and handler in (SIG_DFL, signal.default_int_handler): return Guard(self, handler, ours)
         return Guard(self, handler) if callable(handler) and not isinstance(handler, int) else handler
 
     def _getsignal(self, original):
@@ -139,6 +143,7 @@ class Signals:
         "Read what C has written, and see to it that main looks. On io."
         came = set(os.read(self.fd, 4096))
         if came & set(self.meant) - {NUDGE}: self.nudge()
+        for signum in came - set(self.meant): self.other(signum)
 
     def nudge(self, after=0.0):
         """Wake main in `after` seconds, and until SIGURG's handler has run twice: one that was due before it has run then, too, unless it came in the middle of the

@@ -190,11 +190,12 @@ class Worker:
         task = self.task = asyncio.Task(keep_result(coro, box), loop=self.loop, context=self.context)
         self.loop.call_soon(self._rung)  # what came before the cell began to await
         try:
-            await task
-            return box[0]
-        except asyncio.CancelledError:
-            if box: return box[0]  # it has cancelled all tasks, itself too, and come to its end
-            raise
+            try: await task
+            except asyncio.CancelledError:
+                if not box: raise  # else it has cancelled all tasks, itself too, and come to its end
+            result,error = box[0]
+            if error: raise error
+            return result
         finally:
             if self.task is task: self.task = None
 
@@ -249,8 +250,11 @@ class Worker:
 
 @cell_code
 async def keep_result(coro, box):
-    "Await `coro` and put its result into `box`: a task that was cancelled as it ended would not tell."
-    box.append(await coro)
+    """Put (result, exception) of `coro` into `box`. A task would not tell if it was cancelled as it ended; KeyboardInterrupt would end the loop's run, and GeneratorExit, thrown
+    into who awaits the task, would close all of its coroutines from within."""
+    try: box.append((await coro, None))
+    except asyncio.CancelledError: raise
+    except BaseException as e: box.append((None, e))
 
 
 def drive(coro):
