@@ -7,6 +7,7 @@ Spec: messaging, "Messages on the control (ROUTER/DEALER) channel"; JEP 91 (subs
 
 import contextlib, logging, os, signal, sys, threading, time, uuid
 
+from . import dying
 from .answers import UnknownSubshellError, failure, handle, reply
 from .capture import Capture
 from .deliver import Interrupts
@@ -230,6 +231,7 @@ def is_alone(msg): return isinstance(msg.content, dict) and str(msg.content.get(
 
 def run_kernel(early, argv=(), connection_file="", made=False):
     "Serve one kernel on what `early` has bound until it is shut down, and end the process. `made`: the file is ours. Main thread."
+    if dying.stderr == [2]: dying.stderr[0] = os.dup(2)  # embedded: the command line has done it
     kernel,code = Kernel(early), 0
     ending = kernel.life.ending
     ending.acts.append(lambda: remove(connection_file, kernel.life, made))

@@ -10,6 +10,7 @@ Spec: Python's documentation of `signal`, "Execution of Python signal handlers" 
 import _signal, faulthandler, functools, logging, os, signal, sys, threading, traceback
 from signal import SIG_DFL, SIG_IGN
 
+from . import dying
 from .deliver import PAUSES
 from .frames import cell_code, is_delicate, whose
 from .scope import Scope, current
@@ -22,7 +23,9 @@ STACKS = getattr(signal, "SIGUSR1", None)
 class Guard:
     "A handler of the user's for the scope that put it in. With `ours` it is one of Python's own for SIGINT, which is KeyboardInterrupt here, brought about by `ours`."
 
-    def __init__(self, signals, handler, ours=None): self.signals,self.handler,self.ours,self.scope,self.raised = signals, handler, ours, current.get() or Scope.latest, 0
+    def __init__(self, signals, handler, ours=None):
+        self.signals,self.handler,self.ours = signals, handler, ours
+        self.scope,self.raised = current.get() or Scope.latest, 0
 
     @cell_code
     def __call__(self, signum, frame):
@@ -53,8 +56,6 @@ class Signals:
         for fd in (self.fd, self.write_fd): os.set_blocking(fd, False)
         self.main,self.meant,self.mask,self.changed = None, {}, set(), set()  # changed: signals whose handlers cells have set
         self.seen,self.until,self.is_child = 0, 0, False  # how often SIGURG's handler has run, and has to
-        try: self.stderr = os.dup(2)  # the terminal, also when fd 2 belongs to the cells
-        except OSError: self.stderr = None
 
     def install(self, on_nudge, **handlers):
         "Install handlers(signum, frame) by the names of their signals; `on_nudge` is called when main is woken, for whatever reason."
@@ -74,9 +75,9 @@ class Signals:
 
     def own_stacks(self):
         "Let SIGUSR1 show all stacks on the real stderr."
-        if STACKS is None or self.stderr is None: return
+        if STACKS is None: return
         faulthandler.unregister(STACKS)
-        faulthandler.register(STACKS, self.stderr, all_threads=True, chain=False)
+        faulthandler.register(STACKS, dying.stderr[0], all_threads=True, chain=False)
 
     def restore(self):
         "Before and after each cell: what the kernel needs is its own again, whatever a cell has left. Handlers of other signals stay the user's. Main thread."
@@ -86,7 +87,7 @@ class Signals:
             if _signal.getsignal(signum) is not meant[signum]: _signal.signal(signum, meant[signum])
         _signal.set_wakeup_fd(self.write_fd, warn_on_full_buffer=False)
         if _signal.pthread_sigmask(signal.SIG_BLOCK, ()) != self.mask: _signal.pthread_sigmask(signal.SIG_SETMASK, self.mask)
-        if self.stderr is not None and not faulthandler.is_enabled(): faulthandler.enable(self.stderr)
+        if not faulthandler.is_enabled(): faulthandler.enable(dying.stderr[0])
         if self.changed: self._restore_changed()
 
     def _restore_changed(self):
