@@ -47,7 +47,7 @@ class Delivery:
 
     def want(self, number, exc=None):
         "Let request `number` be interrupted. Any thread, and signal handlers."
-        if self.wanted != number: self.since = time.monotonic()
+        if self.wanted != number: self.since,self.place = time.monotonic(), None
         self.wanted,self.exc = number, exc
 
     def done(self):

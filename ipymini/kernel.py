@@ -168,9 +168,13 @@ class Kernel:
 
     def serve_control(self, msg):
         "Serve what makes, ends and lists subshells, and cells that want one of their own. On the control lane."
-        if msg.type == "execute_request": return self.detours.run_alone(msg)
+        if msg.type == "execute_request": return self.run_alone(msg)
         table = dict(create_subshell_request=self.create_subshell, delete_subshell_request=self.delete_subshell, list_subshell_request=self.list_subshell)
         with Scope(self.port, msg) as scope: reply("control", scope, handle(table, scope))
+
+    def run_alone(self, msg):
+        try: self.detours.run_alone(msg)
+        except Exception as e: self.refuse(msg, e)  # no thread can be started, for one
 
     def create_subshell(self, scope): return dict(status="ok", subshell_id=self.make_subshell().id)
 
