@@ -23,7 +23,7 @@ PAUSES = 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1  # seconds between two tries
 STAY = 0.1   # seconds at one instruction after which a thread waits there; also those that a cell's task has to be cancelled, while another one computes
 TWICE = 2.0  # seconds within which a second interrupt of the same request means everything
 LATE = 1.0   # seconds after an interrupt_request in which main comes to its signal, should another request run by then
-GRACE = 0.3  # seconds that a request which was just interrupted has to show that, before the kernel's end interrupts it again
+AGAIN = 1.0  # seconds after an interrupt in which the kernel's end is none of its own: jupyter_client and papermill interrupt before they ask for a shutdown
 
 
 def decide(who, awaits, delicate, stuck, waited):
@@ -175,7 +175,7 @@ class Interrupts:
 
     def __init__(self, channels, signals, stdin, capture, subs):
         self.channels,self.signals,self.stdin,self.capture,self.subs,self.main = channels, signals, stdin, capture, subs, subs[None]
-        self.last,self.when = None, 0.0  # what the last one meant (subshell, number of its request), and when
+        self.last,self.when,self.is_ending = None, 0.0, False  # what the last one meant (subshell, number of its request), and when
         self.asked = deque()             # of messages whose SIGINT main has not seen yet: the request that was served as they arrived, and when
 
     @property
@@ -233,7 +233,7 @@ class Interrupts:
         "An interrupt_request: what a signal would be, of the request that runs now."
         number = self.main.worker.now.number
         again = self.spread(number)
-        if not self.signals.is_ignored(): self.ask(number)
+        if not self.signals.handlers.is_ignored(): self.ask(number)
         elif again and number: self.pursue(self.main, number)  # the user's SIG_IGN holds for one
 
     def ask(self, number):
@@ -245,6 +245,7 @@ class Interrupts:
     def spread(self, number):
         """What an interrupt means to others than main: if that is idle the subshell that began last is meant; the second one for the same request means all. Whether it is
         a second one."""
+        if self.is_ending: return True  # which means all
         now = time.monotonic()
         busy = [s for s in list(self.subs.values()) if s.worker.now.number and s is not self.main]
         target = self.main if number or not busy else max(busy, key=lambda s: s.worker.now.since)
@@ -262,12 +263,15 @@ class Interrupts:
             if s.worker.loop is not None: s.worker.cancel_soon(everything=True)
 
     def end(self):
-        "Interrupt all there is, as the kernel ends; what shows an interrupt just now has a moment for that."
-        self.everything()
-        number,(last,when) = self.main.worker.now.number, self.delivery.last
-        if not number: self.ask(0)
-        elif last == number and time.monotonic() - when < GRACE: self.channels.later(GRACE, lambda: self.pursue(self.main, number))
-        else: self.pursue(self.main, number)
+        """Interrupt all that is served, once, as the kernel ends: it has its time then, and so has what was interrupted just now, or is about to be: a second interrupt would
+        break off what it does about the first."""
+        self.is_ending = True
+        for s in list(self.subs.values()):
+            number,delivery = s.worker.now.number, s.worker.delivery
+            if delivery.is_wanted or delivery.last[0] == number and time.monotonic() - delivery.last[1] < AGAIN: continue
+            if s is self.main and self.asked: continue
+            if number: self.pursue(s, number)
+            elif s is self.main: self.ask(0)  # a task may compute
 
     def interrupt(self, sub):
         "Interrupt the request that the subshell `sub` serves; idle, its unlocked cells."

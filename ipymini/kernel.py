@@ -5,22 +5,25 @@ Must not know: zmq (`Channels` sends), IPython (`Bridge` runs), what shell reque
 Threads: `run` and the handlers of signals main; `route` and short control requests on io; subshells are made and ended on the control lane; debug_request on the debug lane.
 Spec: messaging, "Messages on the control (ROUTER/DEALER) channel"; JEP 91 (subshells)."""
 
-import contextlib, logging, os, signal, time, uuid
+import contextlib, logging, os, signal, sys, threading, time, uuid
 
 from .answers import UnknownSubshellError, failure, handle, reply
 from .capture import Capture
 from .deliver import Interrupts
 from .detours import MAGIC, Detours
+from .dying import before, guarded, last_words
+from .ending import Ending
+from .frames import PENDING
 from .lane import ENOUGH, Lane, overtake
-from .life import Life, leave, parent_fd, signal_children, watch_by_hand
+from .life import Life, parent_fd, watch_by_hand
 from .loops import on_signal
+from .processes import end_family, mark_if_possible, signal_children
 from .scope import Port, Scope
 from .signals import Signals, stacks
 from .stdin import Stdin
 from .subshells import QUERIES, Subshell, is_comm
 
 log = logging.getLogger("ipymini.kernel")
-EXIT_WITHIN = 0.9  # seconds from shutdown_request to the end of the process, whatever the user's code does
 SUBSHELLS = {"create_subshell_request", "delete_subshell_request", "list_subshell_request"}
 
 
@@ -28,7 +31,7 @@ class Kernel:
     "The kernel that takes over from `early`. `open`, then `run`, which serves on the calling thread (the main one) until shutdown."
 
     def __init__(self, early):
-        self.channels,self.capture,self.life = early.channels, Capture(), Life(self.end_soon)
+        self.channels,self.capture,self.life = early.channels, Capture(), Life(self.end_soon, Ending(self.close))
         self.stdin,self.signals = Stdin(self.channels.send), Signals(self.channels.later)
         self.port = Port(self.channels.send, self.channels.write, self.stdin.ask, self.drain, self.channels.catch_up, self.channels.codec.session)
         Scope.nobody = Scope(self.port)
@@ -52,25 +55,32 @@ class Kernel:
         self.channels.watch(self.signals.fd, self.signals.came)
 
     def run(self, argv=(), connection_file=""):
-        "Start IPython with the arguments `argv`, serve until shutdown, and end what was opened. Main thread."
-        self.main.worker.user.restore = self.signals.restore
-        self.signals.held,self.signals.other = self.interrupts.held, lambda signum: on_signal(self.main.worker.loop, signum)
+        "Start IPython with the arguments `argv`, and serve until shutdown; sockets stay open. Main thread."
+        self.main.worker.user.restore = self.signals.handlers.restore
+        self.signals.handlers.held,self.signals.other = self.interrupts.held, lambda signum: on_signal(self.main.worker.loop, signum)
         self.signals.install(self.interrupts.on_nudge, SIGINT=self.interrupts.on_sigint, SIGTERM=self.on_sigterm)
         self.main.worker.run(lambda: self.start(argv, connection_file))
-        for s in list(self.subs.values()): s.join(0.1)
+        for s in list(self.subs.values()): s.join(self.life.ending.left())
         if self.main.bridge: self.main.bridge.stop()
-        self.capture.uninstall()
-        self.channels.close()
-        self.capture.fds.close()
+        for signum in (signal.SIGINT, signal.SIGTERM): signal.signal(signum, lambda signum, frame: None)  # jupyter_client sends a second SIGTERM at half time
+        PENDING.clear()
 
-    def on_sigterm(self, signum, frame): self.channels.call(lambda: self.stop(False))
+    def close(self):
+        "Let go of the user's objects, which may have something to say about that, send what has been written, and close the sockets."
+        threading.excepthook = lambda args: None  # daemon threads miss their names from here on
+        if self.main.bridge: guarded(self.main.bridge.let_go)
+        for name in ("stdout", "stderr", "__stdout__", "__stderr__"):
+            with contextlib.suppress(Exception): getattr(sys, name).flush()  # whatever they are by now
+        guarded(self.drain)
+        self.channels.close()
 
     def start(self, *args):
         "Make the shell, inside the context that cells share. Main thread."
         from .bridge import Bridge
         from .compat import KernelFacade
-        self.capture.on_fork.append(self.forked)
-        self.capture.install(self.signals.patches())
+        self.capture.children.on_fork.append(self.forked)
+        self.capture.install(self.signals.handlers.patches())
+        mark_if_possible()
         bridge = Bridge(self.main.worker, KernelFacade(self))
         bridge.start(*args)
         self.main.bridge = bridge
@@ -80,7 +90,7 @@ class Kernel:
         "In a forked child: it is no kernel."
         self.life.forked = True
         if self.capture.debugger: self.capture.debugger.forked()
-        self.signals.forked()
+        self.signals.handlers.forked()
 
     def parent_died(self):
         log.info("the process that started this kernel is gone")
@@ -89,13 +99,17 @@ class Kernel:
 
     def end_soon(self): self.channels.call(lambda: self.stop(self.life.asked))
 
+    def on_sigterm(self, signum, frame):
+        self.life.signalled = True  # at once: the cell may be at its end
+        self.channels.call(lambda: self.stop(False))
+
     def stop(self, restart):
-        "End the kernel soon: interrupt what runs, and leave by force if that does not help. On io."
+        "End the kernel soon: interrupt what runs, once. It has its time, as have threads and the functions of atexit: see `ending`. On io."
         if self.life.stopping: return
         self.life.stopping,self.life.restart = True, restart
-        self.life.deadline(EXIT_WITHIN, self.channels.close)
+        self.life.ending.begin()
         for s in list(self.subs.values()): s.worker.stop()
-        self.interrupts.end()
+        self.channels.call(self.interrupts.end)  # when the reply is on its way: a subshell may be where it cannot be interrupted for a moment
 
     def drain(self): self.capture.fds.drain()
 
@@ -222,20 +236,23 @@ def is_alone(msg): return isinstance(msg.content, dict) and str(msg.content.get(
 
 def run_kernel(early, argv=(), connection_file="", made=False):
     "Serve one kernel on what `early` has bound until it is shut down, and end the process. `made`: the file is ours. Main thread."
-    kernel = Kernel(early)
-    kernel.open()
-    early.take_over(kernel.route)
-    code = 0
-    try: kernel.run(argv, connection_file)
+    kernel,code = Kernel(early), 0
+    ending = kernel.life.ending
+    ending.acts.append(lambda: remove(connection_file, kernel.life, made))
+    before.append(lambda: end_family(0.2))
+    ending.open()
+    try:
+        kernel.open()
+        early.take_over(kernel.route)
+        kernel.run(argv, connection_file)
     except BaseException:  # the process ends here whatever happened
-        log.critical("the kernel died", exc_info=True)
+        last_words("the kernel died")
         code = 70
-    run_atexit()
-    if (made or kernel.life.orphan) and not kernel.life.restart:
+    if kernel.life.forked: os._exit(code)
+    ending.finish(code)
+
+
+def remove(connection_file, life, made):
+    "Remove the file, if the kernel has made it or nobody is there any more who could, and no other kernel is to use it."
+    if (made or life.orphan) and not life.restart:
         with contextlib.suppress(OSError): os.unlink(connection_file)
-    leave(code)
-
-
-def run_atexit():
-    import atexit
-    with contextlib.suppress(Exception): atexit._run_exitfuncs()  # what it raises it has printed

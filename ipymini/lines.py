@@ -17,21 +17,28 @@ FEW = 8          # changes between streams within one PACE up to which their ord
 
 
 class Segment:
-    "Text of one stream and request that waits to leave; the thread `who` wrote the last of it."
-    __slots__ = ("scope", "name", "parts", "size", "since", "who")
+    "Text of one stream and request that waits to leave; the thread `who` wrote the last of it, in `parts` from number `own` on."
+    __slots__ = ("scope", "name", "parts", "size", "since", "who", "own")
 
     def __init__(self, scope, name, who):
         self.scope,self.name,self.who = scope, name, who
-        self.parts,self.size,self.since = [], 0, monotonic()
+        self.parts,self.size,self.since,self.own = [], 0, monotonic(), 0
 
     def add(self, text):
         self.parts.append(text)
         self.size += len(text)
 
+    def append(self, other):
+        "Take the text of the segment `other`, of the same stream, in."
+        self.own = len(self.parts) + other.own
+        self.parts += other.parts
+        self.size += other.size
+        self.who = other.who
+
     def cut(self):
-        "Take away and return what comes after the last line end."
+        "Take away and return what comes after the last line end, as far as it is the last thread's own."
         text = ""
-        while self.parts and not self.parts[-1].endswith("\n"):
+        while len(self.parts) > self.own and not self.parts[-1].endswith("\n"):
             head,end,tail = self.parts.pop().rpartition("\n")
             text = tail + text
             if end: self.parts.append(head + end)
@@ -69,7 +76,7 @@ class Lines:
 
     def make_way(self, who):
         "See that what the thread `who` has begun (EVERYBODY: all threads) leaves with the next `take`: a message of that thread goes behind it."
-        if self.held and self.held[-1].who != who: self._set_aside(self.held[-1], who)
+        if self.held: self._set_aside(self.held[-1], who)
         if self.begun: self._release(PACE, who)
 
     def due(self):
@@ -77,11 +84,14 @@ class Lines:
         if not self.held:
             if not self.begun or (left := self._release(PACE)): return left if self.begun else None
         if self.is_full: return 0
-        now,head,last = monotonic(), self.held[0], self.held[-1]
-        grace = GRACE if last.who == self.main and now > self.crowd else PACE
-        complete = self.merged or not last.parts or last.parts[-1].endswith("\n")
-        ready = head.since if complete else min(last.since + grace, head.since + PACE)
-        return max(self.sent.get(head.name, 0) + PACE, ready) - now
+        soonest = min(max(self.sent.get(s.name, 0) + PACE, s.since) for s in self.held)
+        return max(soonest, self.held[-1].since + self._grace()) - monotonic()
+
+    def _grace(self):
+        "Seconds that the last segment's line is waited for."
+        last = self.held[-1]
+        if self.merged or not last.parts or last.parts[-1].endswith("\n"): return 0
+        return GRACE if last.who == self.main and monotonic() > self.crowd else PACE
 
     def take(self):
         "All that is held, as a list of (scope, stream name, text); without what was set aside."
@@ -100,7 +110,7 @@ class Lines:
         "The segment that text of this stream goes to, where that is not the last one."
         last = self.held[-1] if self.held else None
         if self.merged or len(self.held) >= FEW: return self._merge(scope, name, who)
-        if last and last.who != who: self._set_aside(last, who)
+        if last: self._set_aside(last, who)
         return self._new(scope, name, who)
 
     def _new(self, scope, name, who):
@@ -114,7 +124,7 @@ class Lines:
         if not self.merged:
             for s in self.held:
                 first = self.merged.setdefault((s.scope, s.name), s)
-                if first is not s: first.parts,first.size,first.who = first.parts + s.parts, first.size + s.size, s.who
+                if first is not s: first.append(s)
             self.held = list(self.merged.values())
         key = scope, name
         if key not in self.merged: self.merged[key] = self._new(scope, name, who)
@@ -123,16 +133,17 @@ class Lines:
     def _turn(self, s, who):
         "Another thread writes on in `s`: what was set aside of its line goes before its text."
         self._set_aside(s, who)
+        s.who,s.own = who, len(s.parts)
         if self.begun: self._resume(s)
 
     def _set_aside(self, s, who):
         "Keep the line that the last thread of `s` has begun until its end comes, if what comes next is another thread's, `who`."
-        if s.who > 0 and who > 0 and (text := s.cut()):
-            now = monotonic()
-            self.size -= len(text)
-            self.begun[s.scope, s.name, s.who] = text, now
-            self.crowd = now + CROWD
-        s.who = who
+        if s.who == who or s.who <= 0 or who <= 0 or not (text := s.cut()): return
+        now = monotonic()
+        self.size -= len(text)
+        self.begun[s.scope, s.name, s.who] = text, now
+        self.crowd = now + CROWD
+        s.who = NOBODY
 
     def _resume(self, s):
         "Put what was set aside of the line that the thread of `s` goes on with back into it."

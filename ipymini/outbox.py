@@ -4,15 +4,16 @@ Owns the order of messages and text, and how long a producer waits while the cli
 Threads: `put`, `write` and `wait_room` any; `drain` and `finish` io.
 Spec: messaging, "Streams (stdout, stderr, etc)"; "Order is a promise" (DEV.md)."""
 
-import threading
+import logging, threading
 from collections import deque
 from threading import get_ident
 from time import monotonic
 
 from .frames import wait_code
 from .lines import Lines
-from .scope import EVERYBODY, PASSES
+from .scope import PASSES
 
+log = logging.getLogger("ipymini.outbox")
 ROOM = 20_000    # entries beyond which producers wait
 RUN = 16         # texts in one entry at most
 TURN = 256       # messages that leave in one turn at most: io looks at its sockets between two
@@ -21,7 +22,7 @@ AGAIN = 2        # milliseconds until a subscriber that is full is tried again: 
 
 
 class Outbox:
-    """Entries are (scope, stream name, [texts], thread ident) and (None, channel, frames, thread ident, EVERYBODY or PASSES). `pack(scope, name, text)` makes the frames of
+    """Entries are (scope, stream name, [texts], thread ident) and (None, channel, frames, thread ident or EVERYBODY or PASSES). `pack(scope, name, text)` makes the frames of
     a stream message, `transmit(channel, frames)` sends some, False if a subscriber is full; `wake()` ends io's wait.
 
     One invariant makes `write` correct without a lock: *text is added to an entry only by the thread that made it, and counts only if the entry is the `tail` afterwards.*
@@ -136,7 +137,9 @@ class Outbox:
 
     def _flush(self):
         "Let the held text leave next."
-        for scope,name,text in self.lines.take(): self.leave("iopub", self.pack(scope, name, text))
+        for segment in self.lines.take():
+            try: self.leave("iopub", self.pack(*segment))
+            except Exception: log.exception("text could not be sent")  # it costs neither the next one nor the message behind it
 
     def _send_ready(self):
         "Send what could not be sent before; False if it still cannot."

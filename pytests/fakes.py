@@ -116,6 +116,8 @@ class FakeBridge:
 
     def for_subshell(self, worker, subshell_id): return FakeBridge(self.out, **self.words)
 
+    def let_go(self): return
+
     def end(self): self.count = None
 
 
@@ -129,16 +131,16 @@ def boom(scope):
 
 
 class FakeKernel(Kernel):
-    """The real kernel between the fakes; interrupts and deadlines are noted instead of done to the test's process. `pipe` is what
+    """The real kernel between the fakes; interrupts and the begin of the end are noted instead of done to the test's process. `pipe` is what
     C code has written."""
 
     def __init__(self, **words):
         super().__init__(Early(dict(key="k", signature_scheme="hmac-sha256", transport="tcp", ip="127.0.0.1",
             shell_port=1, iopub_port=2, stdin_port=3, control_port=4, hb_port=5)))
-        self.out,self.signalled,self.deadlines,self.pipe = self.channels, 0, [], []
+        self.out,self.signalled,self.begun,self.pipe = self.channels, 0, [], []
         self.bridge = FakeBridge(self.out, boom=boom, **words)
         self.interrupts.ask,self.interrupts.pursue = self.note_signal, lambda sub, number: sub is self.main and self.note_signal(number)
-        self.life.deadline = lambda seconds, before: self.deadlines.append((seconds, before))
+        self.life.ending = SimpleNamespace(begin=lambda: self.begun.append(True))
 
     bridge = property(lambda self: self.main.bridge, lambda self, bridge: setattr(self.main, "bridge", bridge))
     worker = property(lambda self: self.main.worker, lambda self, worker: setattr(self.main, "worker", worker))

@@ -2,7 +2,7 @@
 Spec: none; asyncio's documentation, "Event Loop", "Coroutines and Tasks"."""
 import pytest
 
-from harness import kind, wait_until
+from harness import wait_until
 
 LEFT = dict(  # what a cell leaves behind; the next ones run, await, are awaited, and have the kernel's loop
     cancel_all          = "import asyncio\n[t.cancel() for t in asyncio.all_tasks()]",
