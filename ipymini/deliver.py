@@ -113,7 +113,7 @@ class Delivery:
 
 
 class UserCode:
-    "The stretch of a request, as a context manager, in which its thread may be hit by an asynchronous KeyboardInterrupt. Not for the main thread, which has signals: around it `restore()` is called."
+    "The stretch of a request, as a context manager, in which its thread may be hit by an asynchronous KeyboardInterrupt. Not for the main thread, which has signals: behind it `restore()` is called."
 
     def __init__(self, worker):
         self.worker,self.lock,self.runs,self.sent = worker, threading.Lock(), 0, False
@@ -125,7 +125,6 @@ class UserCode:
     def is_elsewhere(self): return self.worker.thread is not threading.main_thread()
 
     def __enter__(self):
-        self.restore()
         if not self.is_elsewhere: return
         thrower()  # what `raise_in` needs is imported here: on io, an import could have to wait for a cell's
         self.runs += 1
@@ -140,7 +139,7 @@ class UserCode:
                     taken = True
                     sent,self.sent = self.sent, False
                 if sent: absorb(self.worker.thread)  # one that has not arrived yet is too late
-                return self.restore()
+                return
             except KeyboardInterrupt: continue  # it has arrived here: once only, as `runs` guards the next
 
     def unharmed(self):

@@ -63,7 +63,7 @@ class Handlers:
         _signal.pthread_sigmask(signal.SIG_UNBLOCK, self.meant)
         self.mask = _signal.pthread_sigmask(signal.SIG_BLOCK, ())
         self.own_stacks()
-        self.restore()
+        self._restore_changed()
 
     def own_stacks(self):
         "Let SIGUSR1 show all stacks on the real stderr."
@@ -72,19 +72,19 @@ class Handlers:
         faulthandler.register(STACKS, self.stderr, all_threads=True, chain=False)
 
     def restore(self):
-        "Before and after each cell: what the kernel needs is its own again, whatever a cell has left. Handlers of other signals stay the user's. Main thread."
+        "After each cell: what the kernel needs is its own again, whatever a cell has left. Handlers of other signals stay the user's. Main thread."
         meant = self.meant
         if NUDGE is None or self.is_child or threading.get_ident() != self.main: return
         for signum in (signal.SIGINT, NUDGE):
             if _signal.getsignal(signum) is not meant[signum]: _signal.signal(signum, meant[signum])
-        _signal.set_wakeup_fd(self.write_fd, warn_on_full_buffer=False)
-        if _signal.pthread_sigmask(signal.SIG_BLOCK, ()) != self.mask: _signal.pthread_sigmask(signal.SIG_SETMASK, self.mask)
         if self.stderr is not None and not faulthandler.is_enabled(): faulthandler.enable(self.stderr)
         if self.changed: self._restore_changed()
 
     def _restore_changed(self):
         "The end and the stacks have to work when a cell has left SIG_DFL or SIG_IGN for them; a handler of the user's own stays."
         changed,self.changed = self.changed, set()
+        _signal.set_wakeup_fd(self.write_fd, warn_on_full_buffer=False)
+        _signal.pthread_sigmask(signal.SIG_SETMASK, self.mask)
         term = _signal.getsignal(signal.SIGTERM)
         if not callable(term) and signal.SIGTERM in self.meant: _signal.signal(signal.SIGTERM, self.meant[signal.SIGTERM])
         if STACKS in changed and not callable(_signal.getsignal(STACKS)): self.own_stacks()
@@ -102,16 +102,29 @@ class Handlers:
     def patches(self):
         "(owner, name, replacement, reason) rows for capture's table."
         why = "a handler of the user's must not break the kernel, and the stop button works after the cell"
-        return [(signal, "signal", self._signal(signal.signal), why), (signal, "getsignal", self._getsignal(signal.getsignal), why)]
+        made = dict(signal=self._signal, getsignal=self._getsignal, set_wakeup_fd=self._set_wakeup_fd, pthread_sigmask=self._pthread_sigmask)
+        return [(signal, name, as_of_signal(make(getattr(signal, name)), getattr(signal, name)), why) for name,make in made.items() if hasattr(signal, name)]
 
     def _signal(self, original):
-        @functools.wraps(original)
         def put(signalnum, handler):
             before = signal.getsignal(signalnum)
             original(signalnum, self._guarded(signalnum, handler))
             self.changed.add(signalnum)
             return before
         return put
+
+    def _set_wakeup_fd(self, original):
+        def put(fd, **kwargs):
+            before = original(fd, **kwargs)
+            self.changed.add("set_wakeup_fd")
+            return -1 if before == self.write_fd else before  # who finds another one thinks of a collision, trio for one
+        return put
+
+    def _pthread_sigmask(self, original):
+        def change(how, mask):
+            self.changed.add("pthread_sigmask")
+            return original(how, mask)
+        return change
 
     def _guarded(self, signum, handler):
         ours = self.meant.get(signum)
@@ -120,7 +133,6 @@ class Handlers:
         return Guard(self, handler) if callable(handler) and not isinstance(handler, int) else handler
 
     def _getsignal(self, original):
-        @functools.wraps(original)
         def getsignal(signalnum):
             handler = original(signalnum)
             return handler.handler if isinstance(handler, Guard) else handler
@@ -133,3 +145,10 @@ class Handlers:
     def is_ours(self, signum):
         "Is the handler of `signum` the kernel's?"
         return signum in self.meant and _signal.getsignal(signum) is self.meant[signum]
+
+
+def as_of_signal(new, original):
+    "`new` by the names of `original`, a function of the module signal: it is pickled, and shown, as that."
+    functools.update_wrapper(new, original)
+    new.__module__,new.__qualname__ = "signal", original.__name__
+    return new
