@@ -55,6 +55,16 @@ class Closed(ConnectionError):
     "The adapter is not open, or went away."
 
 
+def beside(f):
+    "As the method `f`, for threads that take no part in the session: it may end meanwhile, and what fails for that is only logged."
+    @functools.wraps(f)
+    def call(*args):
+        try: return f(*args)
+        except Exception:  # the edge of debugpy's room
+            log.info("%s fails, as a debug session ends", f.__name__, exc_info=True)
+    return call
+
+
 class Adapter:
     "The adapter and the way to it. `on_event(event)` is called for each of its events, in order, on the reader's thread."
 
@@ -74,8 +84,13 @@ class Adapter:
         self.socket,theirs = socket.socketpair()
         self.session += 1
         self.waiting = {}
-        spawn("dap-connect", functools.partial(self._connect, theirs))
-        spawn("dap-read", functools.partial(self._read, self.socket, self.waiting))
+        try:
+            spawn("dap-read", functools.partial(self._read, self.socket, self.waiting))
+            spawn("dap-connect", functools.partial(self._connect, theirs))
+        except RuntimeError:  # no thread can be started: there is no session, and the next one may begin
+            ours,self.socket = self.socket, None
+            for s in (ours, theirs): s.close()
+            raise
 
     def _connect(self, theirs):
         "Start pydevd as `debugpy.listen(..., in_process_debug_adapter=True)` does, but on `theirs`: that listens on a TCP port, which anybody on this machine may use."
@@ -171,12 +186,14 @@ class Adapter:
 
     # --- threads that run cells
 
+    @beside
     def sync(self):
         "Trace the calling thread if there is a session, and leave it alone if there is none. An exception out of pydevd, as an interrupt is, ends tracing."
         if self.db is None: return
         bury()
         self.db.enable_tracing()
 
+    @beside
     def stop_here(self, frame):
         "Stop the calling thread at `frame`, as at a breakpoint."
         db,thread = self.db, threading.current_thread()
@@ -188,6 +205,7 @@ class Adapter:
         finally:
             if self.db is db: db.enable_tracing()
 
+    @beside
     def place(self, frame):
         """What is the calling thread doing, interrupted in `frame`, if the debugger has stopped it? "wait": just that. "work": what it evaluates. "busy": something
         that must not be interrupted, as is all that debugpy does before and after, and around what it evaluates. None: it is not stopped."""
@@ -200,11 +218,13 @@ class Adapter:
         if set(names) == {"wait"} and inner.f_code.co_filename == threading.__file__: return "wait"  # not where threading takes its locks and gives them back
         return "work" if "do_it" in names and not in_debugger(inner) else "busy"
 
+    @beside
     def free(self):
         "Let the calling thread, which waits, not be stopped any more."
         run_thread = sys.modules["_pydevd_bundle.pydevd_thread_lifecycle"].internal_run_thread
         run_thread(threading.current_thread(), self.pydevd.set_additional_thread_info)
 
+    @beside
     def forked(self):
         "In a forked child, which has the tracing, and none of the threads."
         db,self.db,self.socket = self.db, None, None
@@ -212,6 +232,7 @@ class Adapter:
         self._untrace()
         sys.settrace(None)
 
+    @beside
     def resume(self):
         "Let all threads run that the debugger holds. Any thread."
         if self.db is not None: self.pydevd.PyDevdAPI().request_resume_thread("*")
@@ -286,7 +307,8 @@ def then_wake(original, get_db):
     "As `original`, which lets threads of pydevd's run on: they learn it at once, not when they look again, 0.2 seconds later."
     def let_run(*args, **kwargs):
         original(*args, **kwargs)
-        wake(get_db())
+        db = get_db()
+        if db is not None: wake(db)  # else the session has ended meanwhile, and nobody is held
     return let_run
 
 

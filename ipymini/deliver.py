@@ -23,7 +23,7 @@ PAUSES = 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1  # seconds between two tries
 STAY = 0.1   # seconds at one instruction after which a thread waits there; also those that a cell's task has to be cancelled, while another one computes
 TWICE = 2.0  # seconds within which a second interrupt of the same request means everything
 LATE = 1.0   # seconds after an interrupt_request in which main comes to its signal, should another request run by then
-AGAIN = 1.0  # seconds after an interrupt in which the end of the kernel is none of its own: jupyter_client and papermill interrupt before they ask for a shutdown
+AGAIN = 1.0  # seconds after an interrupt in which the kernel's end is none of its own: jupyter_client and papermill interrupt before they ask for a shutdown
 
 
 def decide(who, awaits, delicate, stuck, waited):
@@ -47,7 +47,7 @@ class Delivery:
 
     def want(self, number, exc=None):
         "Let request `number` be interrupted. Any thread, and signal handlers."
-        if self.wanted != number: self.since = time.monotonic()
+        if self.wanted != number: self.since,self.place = time.monotonic(), None
         self.wanted,self.exc = number, exc
 
     def done(self):
@@ -113,7 +113,7 @@ class Delivery:
 
 
 class UserCode:
-    "The stretch of a request, as a context manager, in which its thread may be hit by an asynchronous KeyboardInterrupt. Not for the main thread, which has signals: around it `restore()` is called."
+    "The stretch of a request, as a context manager, in which its thread may be hit by an asynchronous KeyboardInterrupt. Not for the main thread, which has signals: behind it `restore()` is called."
 
     def __init__(self, worker):
         self.worker,self.lock,self.runs,self.sent = worker, threading.Lock(), 0, False
@@ -125,7 +125,6 @@ class UserCode:
     def is_elsewhere(self): return self.worker.thread is not threading.main_thread()
 
     def __enter__(self):
-        self.restore()
         if not self.is_elsewhere: return
         thrower()  # what `raise_in` needs is imported here: on io, an import could have to wait for a cell's
         self.runs += 1
@@ -140,7 +139,7 @@ class UserCode:
                     taken = True
                     sent,self.sent = self.sent, False
                 if sent: absorb(self.worker.thread)  # one that has not arrived yet is too late
-                return self.restore()
+                return
             except KeyboardInterrupt: continue  # it has arrived here: once only, as `runs` guards the next
 
     def unharmed(self):
@@ -175,8 +174,7 @@ class Interrupts:
 
     def __init__(self, channels, signals, stdin, capture, subs):
         self.channels,self.signals,self.stdin,self.capture,self.subs,self.main = channels, signals, stdin, capture, subs, subs[None]
-        self.is_ending = False
-        self.last,self.when = None, 0.0  # what the last one meant (subshell, number of its request), and when
+        self.last,self.when,self.is_ending = None, 0.0, False  # what the last one meant (subshell, number of its request), and when
         self.asked = deque()             # of messages whose SIGINT main has not seen yet: the request that was served as they arrived, and when
 
     @property
@@ -234,7 +232,7 @@ class Interrupts:
         "An interrupt_request: what a signal would be, of the request that runs now."
         number = self.main.worker.now.number
         again = self.spread(number)
-        if not self.signals.is_ignored(): self.ask(number)
+        if not self.signals.handlers.is_ignored(): self.ask(number)
         elif again and number: self.pursue(self.main, number)  # the user's SIG_IGN holds for one
 
     def ask(self, number):
@@ -246,7 +244,7 @@ class Interrupts:
     def spread(self, number):
         """What an interrupt means to others than main: if that is idle the subshell that began last is meant; the second one for the same request means all. Whether it is
         a second one."""
-        if self.is_ending: return False
+        if self.is_ending: return True  # which means all
         now = time.monotonic()
         busy = [s for s in list(self.subs.values()) if s.worker.now.number and s is not self.main]
         target = self.main if number or not busy else max(busy, key=lambda s: s.worker.now.since)
@@ -264,14 +262,15 @@ class Interrupts:
             if s.worker.loop is not None: s.worker.cancel_soon(everything=True)
 
     def end(self):
-        """Interrupt, as the kernel ends, what is served, once: what was interrupted just now is left to show it, and to do its `finally`. Tasks of the user's are cancelled
-        when it is over."""
-        self.is_ending,now = True, time.monotonic()
-        if not self.main.worker.now.number: self.ask(0)  # a task may compute
+        """Interrupt all that is served, once, as the kernel ends: it has its time then, and so has what was interrupted just now, or is about to be: a second interrupt would
+        break off what it does about the first."""
+        self.is_ending = True
         for s in list(self.subs.values()):
             number,delivery = s.worker.now.number, s.worker.delivery
-            last,when = delivery.last
-            if number and not delivery.is_wanted and not (last == number and now - when < AGAIN): self.pursue(s, number)
+            if delivery.is_wanted or delivery.last[0] == number and time.monotonic() - delivery.last[1] < AGAIN: continue
+            if s is self.main and self.asked: continue
+            if number: self.pursue(s, number)
+            elif s is self.main: self.ask(0)  # a task may compute
 
     def interrupt(self, sub):
         "Interrupt the request that the subshell `sub` serves; idle, its unlocked cells."

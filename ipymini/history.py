@@ -101,7 +101,10 @@ class History(HistoryManager):
         main = self.main
         if main.saving: return
         main.saving = True
-        main.lane.put(None)
+        try: main.lane.put(None)
+        except RuntimeError:  # no thread can be started; the next cell tries again
+            log.warning("the history is not being written", exc_info=True)
+            main.saving = False
 
     def _save(self, _):
         sleep(DELAY)

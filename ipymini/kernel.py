@@ -56,13 +56,13 @@ class Kernel:
 
     def run(self, argv=(), connection_file=""):
         "Start IPython with the arguments `argv`, and serve until shutdown; sockets stay open. Main thread."
-        self.main.worker.user.restore = self.signals.restore
-        self.signals.held,self.signals.other = self.interrupts.held, lambda signum: on_signal(self.main.worker.loop, signum)
+        self.main.worker.user.restore = self.signals.handlers.restore
+        self.signals.handlers.held,self.signals.other = self.interrupts.held, lambda signum: on_signal(self.main.worker.loop, signum)
         self.signals.install(self.interrupts.on_nudge, SIGINT=self.interrupts.on_sigint, SIGTERM=self.on_sigterm)
         self.main.worker.run(lambda: self.start(argv, connection_file))
         for s in list(self.subs.values()): s.join(self.life.ending.left())
         if self.main.bridge: self.main.bridge.stop()
-        self.signals.end()
+        self.signals.handlers.end()
 
     def close(self):
         "Let go of the user's objects, which may have something to say about that, send what has been written, and close the sockets."
@@ -78,7 +78,7 @@ class Kernel:
         from .bridge import Bridge
         from .compat import KernelFacade
         self.capture.children.on_fork.append(self.forked)
-        self.capture.install(self.signals.patches())
+        self.capture.install(self.signals.handlers.patches())
         mark_if_possible()
         bridge = Bridge(self.main.worker, KernelFacade(self))
         bridge.start(*args)
@@ -89,7 +89,7 @@ class Kernel:
         "In a forked child: it is no kernel."
         self.life.forked = True
         if self.capture.debugger: self.capture.debugger.forked()
-        self.signals.forked()
+        self.signals.handlers.forked()
 
     def parent_died(self):
         log.info("the process that started this kernel is gone")
@@ -181,9 +181,13 @@ class Kernel:
 
     def serve_control(self, msg):
         "Serve what makes, ends and lists subshells, and cells that want one of their own. On the control lane."
-        if msg.type == "execute_request": return self.detours.run_alone(msg)
+        if msg.type == "execute_request": return self.run_alone(msg)
         table = dict(create_subshell_request=self.create_subshell, delete_subshell_request=self.delete_subshell, list_subshell_request=self.list_subshell)
         with Scope(self.port, msg) as scope: reply("control", scope, handle(table, scope))
+
+    def run_alone(self, msg):
+        try: self.detours.run_alone(msg)
+        except Exception as e: self.refuse(msg, e)  # no thread can be started, for one
 
     def create_subshell(self, scope): return dict(status="ok", subshell_id=self.make_subshell().id)
 

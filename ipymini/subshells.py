@@ -47,12 +47,15 @@ class Subshell:
 
     def start_thread(self, bridge_of):
         "Serve on a thread of its own; `bridge_of(worker)` makes the bridge there. Returns when it is ready; its exception if it cannot be."
-        ready = threading.Event()
+        ready,failed = threading.Event(), []
         def start():
             self.bridge = bridge_of(self.worker)
             ready.set()
         def run():
             try: self.worker.run(start)
+            except BaseException as e:  # carried over to who waits
+                log.exception("a subshell has ended")
+                failed.append(e)
             finally:
                 ready.set()
                 self.refuse_rest()
@@ -60,6 +63,7 @@ class Subshell:
         self.thread = threading.Thread(target=run, name=f"subshell-{self.id}", daemon=True)
         self.thread.start()
         ready.wait()
+        if failed and self.bridge is None: raise failed[0]
 
     def join(self, timeout):
         "Wait for the end of the subshell's thread; False if it took longer than `timeout` seconds."

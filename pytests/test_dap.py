@@ -135,3 +135,39 @@ def test_a_new_thread_is_not_buried(monkeypatch):
     dap.bury()
     starting.join(10)
     assert threading._active[number] is new
+
+
+CALLS = [("sync", ()), ("place", (None,)), ("stop_here", (sys._getframe(),)), ("free", ()), ("resume", ()), ("forked", ())]
+
+
+@pytest.mark.parametrize("name,args", CALLS, ids=[name for name,_ in CALLS])
+def test_the_session_ends_beside(name, args):
+    "Stand in the gap: whatever pydevd does for a thread that takes no part in the session, the end of that on the debug lane may have come between two of its steps."
+    class Gone:
+        def __getattr__(self, name): raise AttributeError("'NoneType' object has no attribute")
+    adapter = Adapter(lambda event: None)
+    adapter.db = adapter.pydevd = Gone()
+    assert getattr(adapter, name)(*args) is None
+
+
+def test_let_run_as_the_session_ends():
+    "Stand in the gap: io lets all threads run, and before that is done the debug lane has disposed of pydevd's debugger."
+    did = []
+    dap.then_wake(lambda which: did.append(which), lambda: None)("*")
+    assert did == ["*"]
+
+
+@pytest.mark.parametrize("which", ["dap-read", "dap-connect"])
+def test_no_thread_for_a_session(monkeypatch, which):
+    "Neither thread can be started: the request has an error, there is no session, and the next one begins."
+    real, names = dap.spawn, []
+    def spawn(name, f):
+        names.append(name)
+        if name == which: raise RuntimeError("can't start new thread")
+        if name == "dap-read": return real(name, f)
+    monkeypatch.setattr(dap, "spawn", spawn)
+    adapter = Adapter(lambda event: pytest.fail("told"))
+    adapter.pydevd = types.SimpleNamespace(get_global_debugger=lambda: None)
+    with pytest.raises(RuntimeError, match="can't start"): adapter.open()
+    assert not adapter.is_open and names[-1] == which
+    with pytest.raises(dap.Closed): adapter.request("initialize", {})

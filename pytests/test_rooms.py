@@ -17,8 +17,8 @@ bridge debugger worker channels
 config
 shell
 capture comms history dap compat magics eventloops kernelspec
-children keyboard
-fds signals
+children keyboard signals
+fds handlers
 info stdin budget loops detours deliver variables tracebacks outbox ending
 lane lines
 answers cells frames processes

@@ -158,13 +158,17 @@ CELLS = dict(loop="while True: pass", sleep="import time; time.sleep(30)", wait=
 @pytest.fixture
 def sigint(worker):
     "The handler that the kernel installs, and a thread that sends the signal once the test says so."
+    timers = []
     def handler(signum, frame):
         try: signal_in(worker, frame)
         finally:
-            if worker.delivery.is_wanted: threading.Timer(0.001, signal.raise_signal, (signal.SIGINT,)).start()
+            if worker.delivery.is_wanted:
+                timers.append(threading.Timer(0.001, lambda: worker.delivery.is_wanted and signal.raise_signal(signal.SIGINT)))
+                timers[-1].start()
     before = signal.signal(signal.SIGINT, handler)
     main = threading.main_thread().ident
     yield lambda: threading.Timer(0.02, signal.pthread_kill, (main, signal.SIGINT)).start()
+    for t in timers: t.join()
     signal.signal(signal.SIGINT, before)
 
 
@@ -210,13 +214,14 @@ def test_no_exception_into_delicate_code(worker, monkeypatch, code):
     monkeypatch.setattr(deliver, "raise_in", lambda thread, exc: hits.append(exc))
     exec(compile("import sys\ndef stand(): return sys._getframe()", code.__code__.co_filename, "exec"), scope := {})
     exec("import sys\ndef cell(): return sys._getframe()", free := {})
+    cell = free["cell"]()
     worker.thread, worker.now.number, delivery.user.runs = threading.current_thread(), 1, 1
     worker.frame = scope["stand"]
     ours = code is frames.raise_pending
     for _ in range(2):
         delivery.want(1)
         assert delivery.attempt_there() is False and not hits
-        worker.frame = free["cell"]
+        worker.frame = lambda: cell
         assert delivery.attempt_there() is True and len(hits) == 1
         hits.clear()
         delivery.done()

@@ -1,6 +1,6 @@
 """Whole kernel: signals and interrupts under what programs do to them: handlers of their own that raise, stay, or are left behind; masks, wake-up fds, faulthandler; a debugger on its way out.
 Spec: messaging, "Kernel interrupt"; Python's documentation of `signal`. What a message means is what a signal means."""
-import os, signal, time
+import os, re, signal, time
 
 import pytest
 
@@ -138,7 +138,7 @@ def solve():
 
 
 EXCEPTIONS = ["ValueError('mine')", "SystemExit(3)", "KeyboardInterrupt('mine')", "GeneratorExit('mine')", "Own('mine')"]
-RAISING = "import os, signal, time\nclass Own(BaseException): pass\ndef bad(*args): raise {}\nsignal.signal(signal.{}, bad)\n"
+RAISING = "import os, re, signal, time\nclass Own(BaseException): pass\ndef bad(*args): raise {}\nsignal.signal(signal.{}, bad)\n"
 
 
 @pytest.mark.parametrize("exc", EXCEPTIONS)
@@ -298,3 +298,37 @@ def test_io_serves_while_an_evaluation_in_c_is_interrupted(kernel):
         k.wait(run, 20)
         assert run.content["ename"] == "KeyboardInterrupt"
     serves(k)
+
+
+# --- no more threads
+
+def test_no_thread_can_be_started(start):
+    "Whoever asks for what needs one is answered; when there are threads again all works."
+    k = start()
+    k.execute("import threading, _thread\nreal = threading._start_new_thread\ndef none(*args): raise RuntimeError(\"can't start new thread\")\nthreading._start_new_thread = none").ok()
+    asked = [k.send("create_subshell_request", channel="control"), k.send("complete_request", dict(code="pri", cursor_pos=3)), k.execute("%%subshell\n1", wait=False)]
+    for command in ("debugInfo", "initialize"):
+        asked.append(k.send("debug_request", dict(type="request", seq=1, command=command, arguments={}), "control"))
+    for r in asked: k.wait(r, 10, order=False)
+    assert asked[0].status == asked[2].status == "error"
+    for door in DOORS: interrupted(k, LOOP, door)
+    k.execute("threading._start_new_thread = real").ok()
+    with Sub(k) as sub: assert sub.execute("1 + 1").ok().result == "2"
+    assert "print" in k.request("complete_request", dict(code="pri", cursor_pos=3)).ok().content["matches"]
+    with debugging(k): serves(k)
+    for door in DOORS: interrupted(k, LOOP, door)
+    k.shutdown()
+
+
+def test_interrupt_and_shutdown_at_once(start):
+    "As km.shutdown_kernel() does it: the reply of the cell has the frames that a single interrupt shows."
+    for door in DOORS * 2:
+        k = start()
+        run = k.execute("def computes():\n    n = 0\n    while True: n += 1\nprint('started')\ncomputes()", wait=False)
+        k.sees(run, "started\n", 5)
+        if door == "message": k.send("interrupt_request", channel="control")
+        else: k.interrupt(door)
+        end = k.send("shutdown_request", dict(restart=False), "control")
+        k.pump(lambda: run.reply and end.reply, 5, "the replies")
+        text = re.sub("\x1b\\[[0-9;]*m", "", "\n".join(run.content["traceback"]))
+        assert run.content["ename"] == "KeyboardInterrupt" and "computes()" in text and "n += 1" in text, run
