@@ -7,7 +7,7 @@ Spec: proc(5), getrlimit(2); multiprocessing, "Contexts and start methods" (the 
 
 import contextlib, os, signal
 from builtins import any, int, map, set
-from os import close, getpgid, getpgrp, getpid, kill, listdir, lstat, open as open_fd, read, readlink, waitpid
+from os import close, dup2, getpgid, getpgrp, getpid, kill, listdir, lstat, open as open_fd, read, readlink, waitpid
 from time import monotonic, sleep
 
 MOMENT = 0.3  # seconds that a process has to clean up once its input has ended, when those are killed that kept it open
@@ -113,13 +113,15 @@ def _marked():
 
 
 def _end_input(processes):
-    "Close this process's ends of the pipes that it alone writes and one of `processes` reads; which of them do."
+    "Give up this process's ends of the pipes that it alone writes and one of `processes` reads; which of them do."
     ours = _pipes("self")
     both = {link for link,_,reads in ours if reads}  # our own, of which a forked child has both ends, too
     read_by = {p: {link for link,_,reads in _pipes(p[0]) if reads} - both for p in processes}
     ends = {fd: link for link,fd,_ in ours if fd > 2 and any(link in links for links in read_by.values())}
+    if not ends: return set()
+    null = open_fd(os.devnull, os.O_WRONLY | os.O_CLOEXEC)
     for fd in ends:
-        with contextlib.suppress(OSError): close(fd)
+        with contextlib.suppress(OSError): dup2(null, fd, False)  # not closed: who has it will do that, and be told if it cannot
     return {p for p,links in read_by.items() if links & set(ends.values())}
 
 

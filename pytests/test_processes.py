@@ -160,3 +160,9 @@ def test_broken_names():
         "for name in ('kill', 'listdir', 'open', 'read', 'waitpid', 'readlink', 'lstat', 'getpid'): setattr(os, name, None)\ntime.sleep = time.monotonic = None\n" \
         "for name in ('open', 'len', 'int', 'set', 'map', 'any'): setattr(builtins, name, None)\nend_family(0.5)\nos._exit(0)"
     wait_gone(script(code)[0])
+
+
+def test_the_end_of_input_is_no_error():
+    "Of who has the pipe here: he can write to it, and close it."
+    code = f"p = start({READER!r}, stdin=subprocess.PIPE)\nend_family(5)\nprint('x', file=p.stdin)\np.stdin.close()\nprint(p.stdout.read())"
+    assert script(code) == ["cleaned"]
