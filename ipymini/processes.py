@@ -20,10 +20,11 @@ def mark():
     one that starts it, whatever it does later with its parents, session, group and environment. PR_SET_CHILD_SUBREAPER would do the same, but the kernel would be given
     other people's zombies to reap, and `os.wait` of the user's would see and wait for processes that it has not started."""
     import resource
+    usage,whose = resource.getrusage, resource.RUSAGE_CHILDREN
     value = 1 << 62 | (int(monotonic() * 1e6) & (1 << 40) - 1) << 22 | getpid()
     hard = resource.getrlimit(resource.RLIMIT_RTTIME)[1]
     resource.setrlimit(resource.RLIMIT_RTTIME, (value, hard))
-    mine.update(pid=getpid(), mark=b"%d" % value, has_waited=lambda: resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss > 0)
+    mine.update(pid=getpid(), mark=b"%d" % value, has_waited=lambda: usage(whose).ru_maxrss > 0)
 
 
 def mark_if_possible():

@@ -1,7 +1,10 @@
 "The kernel between fakes: input requests, interrupts, and what ends it."
+import time
+from types import SimpleNamespace
+
 import pytest
 
-from fakes import FakeChannels, FakeKernel, execute, request
+from fakes import FakeChannels, FakeKernel, boom, execute, request
 from ipymini.scope import Scope, current
 
 
@@ -71,3 +74,56 @@ def test_interrupt_request(k):
     k.worker.put(execute("x", "a"))
     k.route("control", request("interrupt_request", "i"))
     assert k.out.lines() == ["i busy", "i interrupt_reply ok", "i idle"] and k.interrupts == 1 and len(k.worker.inbox) == 1
+
+
+def test_stop_right_after_an_interrupt(k, monkeypatch):
+    "What has been interrupted just now, by a signal or a message, is not again: it shows its traceback, or does what its `finally` says."
+    hit,now = [], SimpleNamespace(number=3, hit=0)
+    monkeypatch.setattr(k, "interrupt_for_good", hit.append)
+    sub = k.subs["s"] = SimpleNamespace(worker=SimpleNamespace(now=now))
+    k.interrupted.asked = time.monotonic()  # an interrupt_request, which main has not seen yet
+    k.interrupt_what_runs()
+    assert hit == [sub]
+    k.interrupted.asked,k.interrupted.last,k.interrupted.when = 0.0, (sub, 3), time.monotonic()
+    k.interrupt_what_runs()
+    assert hit == [sub, k.main]
+    now.number = 4  # it serves the next request by now
+    k.interrupt_what_runs()
+    assert hit == [sub, k.main, k.main, sub]
+    now.number,k.interrupted.when = 3, time.monotonic() - 5
+    k.interrupt_what_runs()
+    assert hit == [sub, k.main, k.main, sub, k.main, sub]
+
+
+def test_the_reply_leaves_before_what_runs_is_interrupted(k, monkeypatch):
+    "A subshell may be where it cannot be interrupted for a moment, and io waits for that."
+    calls,order = [], []
+    monkeypatch.setattr(k.channels, "call", calls.append)
+    monkeypatch.setattr(k, "interrupt_for_good", order.append)
+    k.serve_now("control", request("shutdown_request", "a", restart=False))
+    assert order == [] and len(k.begun) == 1 and any(m.type == "shutdown_reply" and m.channel == "control" for m in k.out)
+    for f in calls: f()
+    assert order == [k.main]
+
+
+def test_an_interrupt_while_it_ends(k, monkeypatch):
+    "The signal by which main is interrupted for the end means no others: those are interrupted already."
+    hit = []
+    monkeypatch.setattr(k, "interrupt_sub", hit.append)
+    k.stop(False)
+    k.spread(0)
+    k.spread(0)
+    assert hit == []
+
+
+def test_sigterm_in_a_cell(make):
+    "A cell that has gone well is an error all the same; one that fails tells its own; queries are answered as ever."
+    def term(scope): k.on_sigterm(15, None)
+    def fail(scope): return k.on_sigterm(15, None) or boom(scope)
+    for word,ename in dict(term="KernelEnded", fail="ZeroDivisionError").items():
+        k = make(term=term, fail=fail)
+        out = k.serve_all(execute(word, "a"))
+        assert out.lines() == ["a busy", "a execute_input", f"a error {ename}", f"a execute_reply {ename}", "a idle"] and k.life.stopping
+    k = make()
+    k.life.signalled = True
+    assert k.serve_all(request("is_complete_request", "b", code="1")).lines() == ["b busy", "b is_complete_reply complete", "b idle"]
