@@ -6,13 +6,13 @@ Threads: any. What is called here was bound before the user's code could replace
 Spec: proc(5), getrlimit(2); multiprocessing, "Contexts and start methods" (the resource tracker and the fork server end with their input)."""
 
 import contextlib, os, signal
-from builtins import any, int, map, set
+from builtins import any, filter, int, map, set, str
 from os import close, dup2, getpgid, getpgrp, getpid, kill, listdir, lstat, open as open_fd, read, readlink, waitpid
 from time import monotonic, sleep
 
 MOMENT = 0.3  # seconds that a process has to clean up once its input has ended, when those are killed that kept it open
 LOOK = 0.25   # seconds between two looks at which processes there are, while the known ones are waited for
-mine = {}     # of the process that has marked itself: its pid, its mark, and a function that tells whether it has ever waited for a child
+mine = {}     # of the process that has marked itself: its pid, its mark (None: it could not), and a function that tells whether it has ever waited for a child
 
 
 def mark():
@@ -22,13 +22,14 @@ def mark():
     import resource
     usage,whose = resource.getrusage, resource.RUSAGE_CHILDREN
     value = 1 << 62 | (int(monotonic() * 1e6) & (1 << 40) - 1) << 22 | getpid()
+    mine.update(pid=getpid(), mark=None, has_waited=lambda: usage(whose).ru_maxrss > 0)
     hard = resource.getrlimit(resource.RLIMIT_RTTIME)[1]
     resource.setrlimit(resource.RLIMIT_RTTIME, (value, hard))
-    mine.update(pid=getpid(), mark=b"%d" % value, has_waited=lambda: usage(whose).ru_maxrss > 0)
+    mine["mark"] = b"%d" % value
 
 
 def mark_if_possible():
-    "As `mark`, where the system lets it; else what a daemon starts, whose parent has ended, is not found."
+    "As `mark`. Where the system does not let it, who has lost his parent is known by the process group, if this process leads one; not in a session of his own."
     with contextlib.suppress(ImportError, AttributeError, OSError, ValueError): mark()
 
 
@@ -51,7 +52,7 @@ def family(known=()):
     "All living processes that come from this one, as (pid, time of birth); of `known` those that still live, too."
     below = children()
     pids = set(below)
-    if mine and mine["pid"] == getpid() and (below or mine["has_waited"]()): pids |= _marked()  # a look at every process, if there has ever been a child
+    if mine and mine["pid"] == getpid() and (below or mine["has_waited"]()): pids |= _relatives()  # a look at every process, if there has ever been a child
     return set(_living(with_births(pids))) | set(_living(known))
 
 
@@ -103,14 +104,16 @@ def _born(pid):
     return None if fields[0] in (b"Z", b"X") else fields[19]
 
 
-def _marked():
-    "Ids of the other processes that bear the mark of this one."
-    found = set()
-    for name in listdir("/proc"):
-        if not name.isdecimal() or int(name) == getpid(): continue
+def _relatives():
+    "Ids of the other processes that come from this one, whoever their parents are now."
+    pids,found = map(int, filter(str.isdecimal, listdir("/proc"))), set()
+    for pid in pids:
         with contextlib.suppress(OSError):
-            if mine["mark"] in _read(f"/proc/{name}/limits"): found.add(int(name))
+            if pid != mine["pid"] and _is_relative(pid): found.add(pid)
     return found
+
+
+def _is_relative(pid): return mine["mark"] in _read(f"/proc/{pid}/limits") if mine["mark"] else getpgid(pid) == mine["pid"]
 
 
 def _end_input(processes):

@@ -133,8 +133,12 @@ def test_others_stay():
 
 
 def test_no_mark_where_the_system_lets_none():
-    code = "import resource\nhard = resource.RLIM_INFINITY\ndef refuse(*args): raise ValueError('not allowed')\nresource.setrlimit = refuse\nmark_if_possible()\nprint(mine)"
-    assert script(code) == ["{}"]
+    "Who has lost his parent is known by the process group."
+    code = "import resource\ndef refuse(*args): raise ValueError('not allowed')\nresource.setrlimit = refuse\nos.setsid()\nmark_if_possible()\nprint(mine['mark'])\n" \
+        "os.system('sleep 60 > /dev/null & echo $!')\nend_family(0.5)"
+    none,pid = script(code)
+    assert none == "None"
+    wait_gone(pid)
 
 
 def test_a_forked_child_ends_its_own_only():
@@ -151,7 +155,7 @@ def test_wait_sees_own_children_only():
 
 def test_nothing_was_ever_started():
     "Then no look is taken at all the processes of the machine."
-    assert script("import ipymini.processes as p\nmark()\np._marked = None\nend_family(1)\nprint(family())") == ["set()"]
+    assert script("import ipymini.processes as p\nmark()\np._relatives = None\nend_family(1)\nprint(family())") == ["set()"]
 
 
 def test_broken_names():
