@@ -25,7 +25,7 @@ from .subshells import QUERIES, Subshell, is_comm
 log = logging.getLogger("ipymini.kernel")
 LATE = 1.0   # seconds after an interrupt_request in which main comes to its signal, however busy the machine
 TWICE = 2.0  # seconds within which a second interrupt of the same request means everything
-AGAIN = 1.0  # seconds after an interrupt in which the end of the kernel is none of its own: jupyter_client and papermill interrupt before they ask for a shutdown
+AGAIN = 1.0  # seconds after an interrupt in which its end brings none: jupyter_client and papermill interrupt before they ask for it
 SUBSHELLS = {"create_subshell_request", "delete_subshell_request", "list_subshell_request"}
 
 
@@ -63,7 +63,7 @@ class Kernel:
         self.main.worker.run(lambda: self.start(argv, connection_file))
         for s in list(self.subs.values()): s.join(self.life.ending.left())
         if self.main.bridge: self.main.bridge.stop()
-        for signum in (signal.SIGINT, signal.SIGTERM): signal.signal(signum, lambda signum, frame: None)  # jupyter_client sends a second SIGTERM at half time
+        for s in (signal.SIGINT, signal.SIGTERM): signal.signal(s, lambda signum, frame: None)  # a second SIGTERM means nothing
         PENDING.clear()
 
     def close(self):
@@ -110,14 +110,14 @@ class Kernel:
         self.life.stopping,self.life.restart = True, restart
         self.life.ending.begin()
         for s in list(self.subs.values()): s.worker.stop()
-        self.channels.call(self.interrupt_what_runs)  # when the reply is on its way: a subshell may be where it cannot be interrupted for a moment
+        self.channels.call(self.interrupt_what_runs)  # when the reply is on its way: it may take a moment until a subshell can be hit
 
     def interrupt_what_runs(self):
         for s in list(self.subs.values()):
             if not self.is_hit(s): self.interrupt_for_good(s)
 
     def is_hit(self, sub):
-        "Has what `sub` serves been interrupted just now, or is it about to be? A second time would break off what it does about the first. On io."
+        "Has what `sub` serves been interrupted just now, or is it about to be? A second time would break off its `finally`. On io."
         last,now = self.interrupted, time.monotonic()
         return sub is self.main and now - last.asked < AGAIN or last.last == (sub, sub.worker.now.number) and now - last.when < AGAIN
 

@@ -90,7 +90,8 @@ def test_a_handler_has_the_time_it_needs(): assert script(f"p = start({CAREFUL!r
 
 @pytest.mark.parametrize("within", [10, 0.0])
 def test_end_of_input(within):
-    "What ignores SIGTERM and reads from this process, as the resource tracker of multiprocessing does, sees the end of that and is not killed before it has cleaned up."
+    """What ignores SIGTERM and reads from this process, as the resource tracker of multiprocessing does, sees the end of that and
+    is not killed before it has cleaned up."""
     assert script(f"p = start({READER!r}, stdin=subprocess.PIPE)\nend_family({within})\nprint(p.stdout.read())") == ["cleaned"]
 
 

@@ -77,7 +77,8 @@ def text(run): return run.text("stdout", run.all)
 
 @pytest.mark.parametrize("what", WHOLE)
 def test_what_still_runs_is_done(start, what):
-    "Threads, jobs, tasks, functions of atexit, child processes have their time, and what they print arrives; the reply to the request waits for none."
+    """Threads, jobs, tasks, functions of atexit, child processes have their time, and what they print arrives; the reply to the
+    request waits for none."""
     k = start()
     cell,printed = WHOLE[what]
     run = k.execute(cell)
