@@ -226,7 +226,7 @@ class Bridge:
         shell.history_manager = None
 
     def let_go(self):
-        "Do what else IPython does at exit: it lets go of the user's objects, files that are open for one. Nothing of the user's runs afterwards."
+        "Do what else IPython does at exit: it lets go of the user's objects, open files among them. Nothing of the user's runs afterwards."
         self.shell.atexit_operations()
 
     def end(self):

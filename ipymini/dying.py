@@ -47,7 +47,7 @@ def told(e):
     if e is None: return ""
     for tell in (_shown, _listed, _named):
         try: return tell(e)
-        except BaseException: continue  # linecache replaced, an audit hook that raises, a __str__ that fails: less is told, and that is said
+        except BaseException: continue  # linecache is replaced, an audit hook raises, a __str__ fails: then less is told
     return "an exception that cannot be shown\n"
 
 

@@ -11,8 +11,8 @@ from .lane import hide
 
 
 class Life:
-    """How the kernel's life stands, and what happens to all subshells: `asked` to end (False, or True for a restart), `stopping`, `restart`, `orphan`, `signalled` to end,
-    `forked` in a child that is no kernel; `ending` is the Ending."""
+    """How the kernel's life stands, and what happens to all subshells: `asked` to end (False, or True for a restart), `stopping`,
+    `restart`, `orphan`, `signalled` to end, `forked` in a child that is no kernel; `ending` is the Ending."""
 
     def __init__(self, end_soon=lambda: None, ending=None):
         self.end_soon,self.before_cell,self.detour,self.cell_ended = end_soon, lambda: None, lambda scope: None, lambda scope: None

@@ -143,7 +143,8 @@ class KernelEnded(Exception):
 
 
 def ended(scope, content):
-    "The content of the reply to a cell during which the kernel was ended: its client would go on if it were told that all is well. What fails anyway tells why."
+    """The content of the reply to a cell during which the kernel was ended: its client would go on if it were told that all is well.
+    What fails anyway tells why."""
     if scope.msg.type != "execute_request" or content["status"] != "ok": return content
     e = KernelEnded("SIGTERM has ended the kernel while this cell ran")
     error = error_content(KernelEnded, e, [f"{KernelEnded.__name__}: {e}"])

@@ -97,8 +97,9 @@ class Worker:
         return task
 
     async def _end(self, soon=0.3, within=2.5):
-        """Let what was being served be answered: completions on their lane, `soon`, and unlocked cells, which are cancelled. Then the user's tasks are: as asyncio.run does it.
-        What is cancelled already has its `finally` to do, for which it has time, `within` seconds; a second CancelledError would break that off."""
+        """Let what was being served be answered: completions on their lane, `soon`, and unlocked cells, which are cancelled. Then the
+        user's tasks are: as asyncio.run does it. What is cancelled already has its `finally` to do, for which it has time, `within`
+        seconds; a second CancelledError would break that off."""
         cells = [t for t in self.now.unlocked if not t.done()]
         _cancel_once(cells, INTERRUPT)
         rest = [t for t in self.now.servers if t is not self.server and not t.done()]
