@@ -14,6 +14,7 @@ from IPython.utils.tokenutil import token_at_cursor
 from . import comms, compat
 from .config import IPKernelApp
 from .requests import error_content
+from .errors import ShowsErrors
 from .budget import Late, within
 from .flags import flag
 from .scope import Scope, here
@@ -46,6 +47,7 @@ class Bridge:
 
     def __init__(self, worker, kernel=None, app=None, shell=None):
         self.worker,self.kernel,self.app,self.shell = worker, kernel, app, shell
+        self.streams = dict(stdout=sys.stdout, stderr=sys.stderr)  # put back if a cell deletes them
         self.late = None  # the thread of a completion that has taken too long
 
     def start(self, argv=(), connection_file=""):
@@ -98,11 +100,13 @@ class Bridge:
         return self._reply(error_content(KeyboardInterrupt, "", here().traceback))
 
     def _failed(self, e):
-        "The reply to a cell at which IPython itself, or something a library put into it, failed."
-        self.shell.showtraceback()
+        "The reply to a cell at which IPython itself, or something a library put into it, failed; maybe what shows errors."
+        try: self.shell.showtraceback()
+        except Exception: ShowsErrors.showtraceback(self.shell)
         return self._reply(error_content(type(e), e, here().traceback))
 
     def _reply(self, content, user_expressions=None):
+        for name,stream in self.streams.items(): sys.__dict__.setdefault(name, stream)  # without them no thread can be started
         shell = self.shell
         payload = shell.payload_manager.read_payload()
         shell.payload_manager.clear_payload()
@@ -246,5 +250,8 @@ def run_sync(shell, coro, silent):
 
 @cell_code
 def run_events(shell, result, silent):
+    scope = here() or Scope.nobody
+    traceback = scope.traceback
     shell.events.trigger("post_execute")
     if not silent: shell.events.trigger("post_run_cell", result)
+    scope.traceback = traceback  # the cell's own, not that of a callback

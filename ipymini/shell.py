@@ -5,7 +5,7 @@ Must not know: sockets, threads, requests; it asks `scope` for whom an output is
 Threads: the worker's that owns the shell; `publish` any.
 Spec: messaging, "Display data", "Results", "Payloads (DEPRECATED)"."""
 
-import asyncio, logging, os, signal, subprocess, sys, threading, time, types
+import logging, os, signal, subprocess, sys, threading, time, types
 
 from IPython.core import page, payloadpage
 from IPython.core.autocall import ZMQExitAutocall
@@ -24,12 +24,11 @@ from IPython.utils.text import LSString, SList
 from traitlets import Any, Bool, CBool, Type, default
 
 from .cells import cell_file, own
-from .history import History, SubshellHistory
-from .requests import error_content
+from .history import HistoryManager, SubshellHistory
+from .errors import ShowsErrors
 from .scope import Scope, current, here
 from .wire import Msg
-from .frames import INTERRUPT, PENDING, cell_code, raise_pending, wait_code
-from .tracebacks import chain, cut, quicken, trim
+from .frames import PENDING, cell_code, raise_pending, wait_code
 
 log = logging.getLogger("ipymini.shell")
 STREAMS = dict(stdout="out_stream", stderr="err_stream")  # what IPython's history calls them
@@ -136,7 +135,7 @@ class Compiler(CachingCompiler):
         raise error
 
 
-class ZMQInteractiveShell(InteractiveShell):
+class ZMQInteractiveShell(ShowsErrors, InteractiveShell):
     "IPython as a kernel has it. Libraries look for this class's name."
 
     displayhook_class = Type(ZMQShellDisplayHook)
@@ -180,7 +179,7 @@ class ZMQInteractiveShell(InteractiveShell):
         return here_shell(self)
 
     def init_history(self):
-        self.history_manager = History(shell=self, parent=self)
+        self.history_manager = HistoryManager(shell=self, parent=self)
         self.configurables.append(self.history_manager)
 
     def init_payload(self):
@@ -251,27 +250,6 @@ class ZMQInteractiveShell(InteractiveShell):
 
     @property
     def parent_header(self): return self.get_parent()
-
-    @cell_code
-    def showtraceback(self, exc_tuple=None, *args, **kwargs):
-        quicken()
-        etype,value,tb = exc_tuple or sys.exc_info()
-        for e in chain(value): trim(e.__traceback__)
-        if isinstance(value, asyncio.CancelledError) and value.args == (INTERRUPT,):
-            cut(tb, "asyncio")
-            exc_tuple = KeyboardInterrupt, KeyboardInterrupt().with_traceback(tb), tb
-        elif isinstance(value, KeyboardInterrupt): cut(tb, "bdb", "pdb")
-        super().showtraceback(exc_tuple, *args, **kwargs)
-
-    @cell_code
-    def _format_exception_for_storage(self, exception, *args, **kwargs):
-        try: return super()._format_exception_for_storage(exception, *args, **kwargs)
-        except Exception: return error_content(type(exception), exception)  # IPython 9 calls str on it unprotected
-
-    def _showtraceback(self, etype, evalue, stb):
-        content = error_content(etype, evalue, stb or ())  # an exception may render itself as None
-        out().traceback = content["traceback"]
-        self.displayhook.emit("error", content)
 
     def keep_text(self, number, name, text):
         "Keep what cell `number` has printed for %notebook to export, up to a limit, before its values. On io, which nothing in there may end."
