@@ -35,6 +35,7 @@ class HistoryManager(history.HistoryManager):
         try: self.new_session()
         except Unavailable as e: log.warning("no history session yet: %s", e)
         self.main.shells.add(self)
+        self.save_soon()  # starts its thread, which could become a greenlet, or nothing, once the user's code runs
 
     def _begin(self):
         self.lock,self.shells,self.lane,self.saving,self.pid = RLock(), set(), Lane("history", self._save), False, os.getpid()

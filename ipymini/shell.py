@@ -59,20 +59,20 @@ class Hooks:
         return found
 
     @wait_code
-    def emit(self, msg_type, content):
+    def emit(self, msg_type, content, buffers=None):
         scope = out()
-        if hooks := self.__dict__.get("_hooks"): content = self._hooked(hooks, msg_type, content, scope)
-        if content is not None: scope.emit(msg_type, content)
+        if hooks := self.__dict__.get("_hooks"): content,buffers = self._hooked(hooks, msg_type, content, buffers, scope)
+        if content is not None: scope.emit(msg_type, content, None, buffers)
         if PENDING: raise_pending()
 
     @cell_code
-    def _hooked(self, hooks, msg_type, content, scope):
-        "The content that `hooks` make of `content`; None if one of them keeps it."
-        msg = dict(header=dict(msg_type=msg_type), msg_type=msg_type, parent_header=scope.msg.header if scope.msg else {}, metadata={}, content=content)
+    def _hooked(self, hooks, msg_type, content, buffers, scope):
+        "The content and buffers that `hooks` make of these; None if one of them keeps it."
+        msg = dict(header=dict(msg_type=msg_type), msg_type=msg_type, parent_header=scope.msg.header if scope.msg else {}, metadata={}, content=content, buffers=buffers or [])
         for hook in hooks:
             msg = hook(msg)
-            if msg is None: return None
-        return msg["content"]
+            if msg is None: return None, None
+        return msg["content"], msg.get("buffers")
 
 
 class ZMQShellDisplayHook(Hooks, DisplayHook):
@@ -102,12 +102,12 @@ class ZMQDisplayPublisher(Hooks, DisplayPublisher):
     "Publishes what `display` gets as display_data and update_display_data."
     store_display_history = Bool(False, help="Keep what is displayed in memory, for %notebook to export.").tag(config=True)
 
-    def publish(self, data, metadata=None, source=None, *, transient=None, update=False, **kwargs):
-        "`data` and `metadata` as mime bundles, `transient` as a dict with a display_id; `update` changes what was shown under that id."
+    def publish(self, data, metadata=None, source=None, *, transient=None, update=False, buffers=None, **kwargs):
+        "`data` and `metadata` as mime bundles, `transient` as a dict with a display_id; `update` changes what was shown under that id; `buffers` of bytes go along."
         self._validate_data(data, metadata)
         if self.store_display_history: self._store(data)
         content = dict(data=data, metadata=metadata or {}, transient=transient or {})
-        self.emit("update_display_data" if update else "display_data", content)
+        self.emit("update_display_data" if update else "display_data", content, buffers)
 
     def _store(self, data):
         shell = self.shell
