@@ -9,6 +9,7 @@ import contextlib, logging, os, signal, time, uuid
 from types import SimpleNamespace
 
 from .answers import UnknownSubshellError, failure, handle, reply
+from .budget import LEFT, stop
 from .capture import Capture
 from .detours import MAGIC, Detours
 from .frames import PENDING
@@ -146,6 +147,7 @@ class Kernel:
 
     def spread(self, number):
         "What an interrupt means to others than main: if that is idle the subshell that began last is meant; the second one for the same request means all. On io."
+        stop(*LEFT)
         now,asked,self.interrupted.asked = time.monotonic(), self.interrupted.asked, 0.0
         if now - asked > LATE: asked = now  # by a signal; main may come late to that of a message, and what has begun since is not meant
         busy = [s for s in list(self.subs.values()) if s.worker.now.number and s.worker.now.since <= asked and s is not self.main]

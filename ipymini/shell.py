@@ -5,7 +5,7 @@ Must not know: sockets, threads, requests; it asks `scope` for whom an output is
 Threads: the worker's that owns the shell; `publish` any.
 Spec: messaging, "Display data", "Results", "Payloads (DEPRECATED)"."""
 
-import logging, os, signal, subprocess, sys, threading, time, types
+import logging, os, shlex, signal, subprocess, sys, threading, time, types
 
 from IPython.core import page, payloadpage
 from IPython.core.autocall import ZMQExitAutocall
@@ -24,8 +24,8 @@ from IPython.utils.text import LSString, SList
 from traitlets import Any, Bool, CBool, Type, default
 
 from .cells import cell_file, own
-from .history import HistoryManager, SubshellHistory
 from .errors import ShowsErrors
+from .history import HistoryManager, SubshellHistory
 from .scope import Scope, current, here
 from .wire import Msg
 from .frames import PENDING, cell_code, raise_pending, wait_code
@@ -38,6 +38,14 @@ KEPT = 1 << 17  # characters of a cell's text that are kept
 
 
 def out(): return here() or Scope.nobody
+
+
+def run_shell(cmd):
+    "The exit code of `cmd` in the user's shell, at a pseudo-terminal as IPython has it, at which nobody can type: there is nothing to read."
+    handler = getattr(system, "__self__", None)
+    if handler is None: return system(cmd)  # on Windows
+    sh = type("PosixShell", (type(handler),), dict(sh="/bin/sh"))()  # the user's may have another syntax
+    return sh.system(f"exec {shlex.quote(handler.sh)} -c {shlex.quote(cmd)} </dev/null")
 
 
 @wait_code
@@ -68,7 +76,8 @@ class Hooks:
     @cell_code
     def _hooked(self, hooks, msg_type, content, buffers, scope):
         "The content and buffers that `hooks` make of these; None if one of them keeps it."
-        msg = dict(header=dict(msg_type=msg_type), msg_type=msg_type, parent_header=scope.msg.header if scope.msg else {}, metadata={}, content=content, buffers=buffers or [])
+        parent = scope.msg.header if scope.msg else {}
+        msg = dict(header=dict(msg_type=msg_type), msg_type=msg_type, parent_header=parent, metadata={}, content=content, buffers=buffers or [])
         for hook in hooks:
             msg = hook(msg)
             if msg is None: return None, None
@@ -198,7 +207,7 @@ class ZMQInteractiveShell(ShowsErrors, InteractiveShell):
     def system_piped(self, cmd):
         "As IPython's `!cmd`, which counts frames to find names; one that an interrupt ends is a KeyboardInterrupt."
         if cmd.rstrip().endswith("&"): raise OSError("Background processes not supported.")
-        code = self.user_ns["_exit_code"] = system(self.var_expand(cmd, depth=1))
+        code = self.user_ns["_exit_code"] = run_shell(self.var_expand(cmd, depth=1))
         if code == -signal.SIGINT: raise KeyboardInterrupt
         if self.system_raise_on_error and code: raise subprocess.CalledProcessError(code, cmd)
 

@@ -23,7 +23,7 @@ info stdin budget loops detours lines signals variables tracebacks
 lane
 answers cells frames
 requests scope wire
-flags"""
+flags outset"""
 level = {room: n for n,rooms in enumerate(plan.split("\n")) for room in rooms.split()}
 
 # neighbours on one level that may import each other, in this direction
