@@ -10,7 +10,7 @@ import sys, threading, time
 from .frames import is_delicate, is_stdlib, package_of
 from .lane import hide, raise_in, thrower
 
-TOOLS = {"ipymini", "IPython", "jedi", "parso", "traitlets", "debugpy"}  # what is at work for the user
+TOOLS = {"IPython", "jedi", "parso", "traitlets", "debugpy"}  # what is at work for the user
 LEFT = []     # threads whose time was over
 SLICE = 0.02  # seconds between two looks at whether the result is still wanted
 
@@ -44,7 +44,7 @@ def within(seconds, is_moot, f, *args):
 def is_users(thread):
     "Does `thread` run the user's code, or a library's that this has called, and nothing that must not be broken off?"
     top = frame = sys._current_frames().get(thread.ident)
-    while frame is not None and is_stdlib(frame.f_code.co_filename): frame = frame.f_back
+    while frame is not None and (is_stdlib(frame.f_code.co_filename) or package_of(frame) == "ipymini"): frame = frame.f_back  # a patched time.sleep
     if frame is None or package_of(frame) in TOOLS: return False
     if is_delicate(top): return False
     while top is not None and not top.f_code.co_filename.startswith("<frozen importlib"): top = top.f_back
