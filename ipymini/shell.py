@@ -274,7 +274,8 @@ class ZMQInteractiveShell(ShowsErrors, InteractiveShell):
 
     def init_magics(self):
         super().init_magics()
-        from .magics import HistoryMagics, KernelMagics, cell_modes
+        from .magics import HistoryMagics, KernelMagics, MagicsManager, cell_modes
+        if hasattr(MagicsManager, "find"): self.magics_manager.__class__ = MagicsManager  # IPython makes its own; newer ones have lazy magics
         self.register_magics(HistoryMagics(self, here_shell), KernelMagics)
         self.input_transformers_cleanup.append(cell_modes)
 
