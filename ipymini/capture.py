@@ -260,6 +260,7 @@ class Capture:
             (time, "sleep", _sleep(time.sleep), "a subshell's thread has no signals"),
             (sys, "meta_path", [Ipdb, *sys.meta_path], "pdb is IPython's, as it is everywhere else in IPython"),
             *loops.patches(), *more]
+        for stream in filter(None, (sys.__stdout__, sys.__stderr__)): stream.reconfigure(line_buffering=True)  # as at a terminal: who prints there is seen at once
         for owner,name,new,_ in table:
             self.undo.append((owner, name, getattr(owner, name)))
             setattr(owner, name, new)
