@@ -50,7 +50,10 @@ class Trial:
     @property
     def is_alive(self): return self.k.process.poll() is None
 
-    def dead(self): self.fault("the kernel died", f"exit code {self.k.process.poll()}; its log ends:\n{self.k.log_text(6000)}", fatal=True)
+    def dead(self):
+        log = self.k.log_text(10**7)
+        told = log[log.find("Fatal Python error"):][:8000] if "Fatal Python error" in log else log[-6000:]
+        self.fault("the kernel died", f"exit code {self.k.process.poll()}; its log ends:\n{told}", fatal=True)
 
     # --- what the kernel's threads do
 
