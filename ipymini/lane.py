@@ -1,11 +1,11 @@
 """Lane room: threads for requests that must not hold up others.
 
-Owns `Lane`, a queue with a thread that starts with the first item, and `Overtaking`, which lets what has waited too long be served elsewhere.
+Owns `Lane`, a queue with a thread that starts with the first item, and `overtake`, which lets what has waited too long be served elsewhere.
 Must not know: what a message means.
 Threads: `put` from io or a worker; what is put is called on the lane's own.
 Spec: none (DEV.md, "Threads")."""
 
-import functools, logging, queue, threading, time
+import functools, logging, queue, threading
 
 log = logging.getLogger("ipymini.lane")
 PATIENCE = 0.05  # seconds that a query waits behind a cell before somebody else answers it
@@ -43,22 +43,15 @@ class Lane:
             except BaseException: log.exception("a slip on the %s thread", self.name)  # it costs that item alone; also an asynchronous exception
 
 
-class Overtaking(Lane):
-    "Watches queued messages: one that still waits in its worker's inbox after PATIENCE seconds is taken out (if `claims`) and handed to `serve(msg)`."
-
-    def __init__(self): super().__init__("overtaking", self._watch)
-
-    def watch(self, worker, msg, serve, may=lambda: True, claims=True):
-        "Let `msg`, which `worker` has just been given, be served by `serve(msg)` if it has to wait and `may()`. On io."
-        self.put((time.monotonic() + PATIENCE, worker, msg, serve, may, claims))
-
-    def _watch(self, item):
-        due,worker,msg,serve,may,claims = item
-        time.sleep(max(0, due - time.monotonic()))  # items come in the order in which they are due
+def overtake(later, worker, msg, serve, may=lambda: True, claims=True):
+    """Let `msg`, which `worker` has just been given, be served by `serve(msg)` if it still waits in PATIENCE seconds of io's clock `later` and `may()`: with `claims` it is
+    taken out of the inbox, else `serve` sees to that. On io."""
+    def look():
         if not worker.waits(msg): return
         ready = may()
         if ready and (not claims or worker.claim(msg)): serve(msg)
-        if not ready or not claims: self.queue.put((time.monotonic() + PATIENCE, *item[1:]))
+        if not ready or not claims: later(PATIENCE, look)
+    later(PATIENCE, look)
 
 
 def hide(thread):
