@@ -17,7 +17,7 @@ from .requests import error_content
 from .budget import Late, within
 from .flags import flag
 from .scope import Scope, here
-from .shell import ZMQInteractiveShell, fork_shell
+from .shell import KeptText, ZMQInteractiveShell, fork_shell
 from .tracebacks import load_pygments
 from .frames import INTERRUPT, cell_code
 
@@ -83,7 +83,7 @@ class Bridge:
         store = content.get("store_history", not silent) and not silent
         shell.exit_now = False
         scope.number = shell.execution_count - silent
-        if store and shell.subshell_id is None: scope.keep = shell.keep_text
+        if store and shell.subshell_id is None: scope.keep = KeptText(shell.history_manager, scope.number)
         try:
             with self.worker.user: result = await self._run(code, dict(store_history=store, silent=silent, cell_id=cell_id, cell_meta=cell_meta))
         except (KeyboardInterrupt, asyncio.CancelledError): return self._interrupted()

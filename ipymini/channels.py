@@ -5,24 +5,26 @@ Must not know: what a message means; it hands each one to `on_msg(channel, msg)`
 Threads: `io` owns all sockets but the heartbeat's, which a thread in C echoes; `send` and `write` may be called from any.
 Spec: messaging, "Introduction" (sockets), "Heartbeat"; JEP 65 (iopub_welcome)."""
 
-import contextlib, logging, os, threading, time
+import contextlib, itertools, logging, os, threading
 from collections import deque
 from threading import get_ident
+from time import monotonic
 
 import zmq
 from zmq.backend import Socket
 
-from .frames import wait_code
 from .lane import hide
-from .lines import RUN, Lines
-from .scope import EVERYBODY
+from .outbox import Outbox
+from .scope import EVERYBODY, PASSES
 from .wire import PORTS, BadMsg, endpoint
 
 log = logging.getLogger("ipymini.channels")
-ROOM = 20_000      # outbox entries beyond which producers wait
+BATCH = 32         # messages that one channel may bring in one turn: what is behind them waits until control has been looked at again
 BIG = 1 << 16      # bytes from which a frame is not copied
 NOBLOCK,MORE,RCVMORE = int(zmq.NOBLOCK), int(zmq.NOBLOCK | zmq.SNDMORE), int(zmq.RCVMORE)  # plain ints: enums cost microseconds
 STALL = 5.0        # seconds that a subscriber may read nothing before it loses messages
+QUIET = 1.0        # seconds between two log lines of one kind of dropped messages
+FIRST = "control", "stdin", "shell"  # channels in the order in which they are looked at
 
 
 class Channels:
@@ -30,28 +32,37 @@ class Channels:
 
     def __init__(self, info, codec, on_msg):
         self.info,self.codec,self.on_msg = info, codec, on_msg
-        self.outbox,self.stuck = deque(), None
-        self.lines = Lines(self.outbox)
-        self.state,self.sockets,self.handlers,self.poller = _State(), {}, {}, zmq.Poller()
+        self.state,self.clock,self.sockets,self.handlers,self.poller = _State(), _Clock(), {}, {}, zmq.Poller()
+        self.outbox = Outbox(self._pack_text, self._transmit, self._wake)
+        self.write = self.outbox.write  # as it is: the hottest call of all
         self.pipe = os.pipe()
         for fd in self.pipe: os.set_blocking(fd, False)
 
     def bind(self):
-        "Bind every socket; ports of 0 are chosen and written into `info`. OSError if an address is taken."
+        "Bind every socket; ports of 0 are chosen and written into `info`. OSError if an address is taken: then nothing is left open."
         self.state.contexts = zmq.Context(), zmq.Context()
         kinds = dict(shell=zmq.ROUTER, iopub=zmq.XPUB, stdin=zmq.ROUTER, control=zmq.ROUTER, hb=zmq.ROUTER)
-        for channel,kind in kinds.items():
-            s = self.sockets[channel] = self.state.contexts[channel == "hb"].socket(kind)
-            s.linger = 500
-            options = {zmq.XPUB_VERBOSE: 1, zmq.XPUB_NODROP: 1} if kind == zmq.XPUB else {zmq.ROUTER_HANDOVER: 1, zmq.SNDHWM: 0}
-            for option,value in options.items(): s.setsockopt(option, value)
-            self.info[f"{channel}_port"] = _bind(s, self.info, channel)
+        try:
+            for channel,kind in kinds.items(): self._bind_one(channel, kind)
+        except BaseException:
+            for s in self.sockets.values(): s.close(0)
+            for c in self.state.contexts: c.term()
+            raise
+
+    def _bind_one(self, channel, kind):
+        s = self.sockets[channel] = self.state.contexts[channel == "hb"].socket(kind)
+        s.linger = 500
+        options = {zmq.XPUB_VERBOSE: 1, zmq.XPUB_NODROP: 1} if kind == zmq.XPUB else {zmq.ROUTER_HANDOVER: 1, zmq.SNDHWM: 0}
+        for option,value in options.items(): s.setsockopt(option, value)
+        self.info[f"{channel}_port"] = _bind(s, self.info, channel)
 
     def start(self):
         "Serve the sockets on threads of their own; returns at once."
-        self.state.thread = threading.Thread(target=self._guard, args=(self._run,), name="io", daemon=True)
+        self.state.thread = self.outbox.thread = threading.Thread(target=self._guard, args=(self._run,), name="io", daemon=True)
         self.state.heart = threading.Thread(target=_echo, args=(self.sockets.pop("hb"),), name="heartbeat", daemon=True)
-        for t in (self.state.heart, self.state.thread): hide(t), t.start()
+        for t in (self.state.heart, self.state.thread):
+            hide(t)
+            t.start()
 
     def watch(self, fd, callback):
         "Call `callback()` on io whenever `fd` is readable. Any thread."
@@ -63,65 +74,41 @@ class Channels:
         parent = b"{}" if scope is None else scope.header_raw
         idents = (b"kernel." + msg_type.encode(),) if iopub else scope.idents
         mid,frames = self.codec.pack(msg_type, content, parent, metadata, buffers, idents)
-        self.put((None, channel, frames, get_ident() if iopub and msg_type != "status" else EVERYBODY))
+        who = EVERYBODY if not iopub or msg_type == "status" else PASSES if passes(msg_type, content) else get_ident()
+        self.outbox.put(channel, frames, who)
         return mid
 
     def greet(self, msg_type, content):
         "Publish this to each subscriber for as long as nothing else has been published. Before `start`."
-        self.state.greeting = self.codec.pack(msg_type, content, idents=(b"kernel." + msg_type.encode(),))[1]
-
-    def put(self, entry):
-        "Append the outbox entry (None, channel, frames, ident of the thread or EVERYBODY), and wake io if it sleeps. Any thread."
-        if len(self.outbox) > ROOM: self.wait_room()
-        self.lines.tail = None  # what this thread writes from here on, even if it is interrupted now ...
-        self.outbox.append(entry)
-        self.lines.tail = None  # ... and what others write who know of the message goes behind it
-        if self.state.asleep or self.state.holding: self.wake()
-
-    def write(self, scope, name, text, who):
-        """Append the `text` of the thread `who` for the stream `name` to the outbox, or to its last entry if that is of the same; io looks at it when its pace allows.
-        Any thread."""
-        entry = tail = self.lines.tail
-        if tail is not None and tail[0] is scope and tail[3] == who and tail[1] == name and len(tail[2]) < RUN:
-            tail[2].append(text)
-            if self.lines.tail is tail: return  # else io may have looked just before
-        else:
-            if len(self.outbox) > ROOM: self.wait_room()
-            entry = self.lines.tail = scope, name, [text], who
-        self.outbox.append(entry)
-        if self.state.asleep: self.wake()
-
-    def wake(self):
-        "Make io look at the outbox and the calls. Any thread, and signal handlers."
-        self.state.asleep = self.state.holding = False
-        try: os.write(self.pipe[1], b"!")
-        except BlockingIOError: return  # the pipe is full of wake-ups already
+        self.state.greeting = msg_type, content
 
     def call(self, f):
-        "Run `f()` on io soon. Any thread, and signal handlers."
+        "Run `f()` on io soon; what it queues is for io's next turn. Any thread, and signal handlers."
         self.state.calls.append(f)
-        self.wake()
+        self.outbox.rouse()
+
+    def later(self, seconds, f):
+        "Run `f()` on io in `seconds`. Any thread, and signal handlers."
+        due = monotonic() + seconds
+        self.call(lambda: self.clock.set(due, f))
 
     def catch_up(self, timeout=1.0):
         "Wait until io has received what had reached the process before this call; False after `timeout` seconds."
         if threading.current_thread() is self.state.thread: return True
-        done = threading.Event()
-        self.call(lambda: (self._receive_all(), done.set()))
-        return done.wait(timeout)
-
-    @wait_code
-    def wait_room(self):
-        "Let a producer wait while the outbox is full: clients set the pace, memory stays bounded. KeyboardInterrupt may come out."
-        if threading.current_thread() is self.state.thread: return
-        while len(self.outbox) > ROOM // 2 and self.state.thread.is_alive():
-            if self.stuck is None: self.wake()  # it may be holding text back
-            self.state.room.acquire(timeout=0.2)  # a lock, as an interrupt may come out anywhere in Python code; in slices, as several may wait
+        done = threading.Lock()  # no Event: an interrupt may come out anywhere in Python code
+        done.acquire()
+        self.call(lambda: self._receive_all(done.release))
+        return done.acquire(timeout=timeout)
 
     def close(self, timeout=1.0):
         "Send what is in the outbox, close the sockets and end both threads; False if that took longer than `timeout` seconds."
         self.call(self._stop)
         self.state.thread.join(timeout)
         return not self.state.thread.is_alive()
+
+    def _wake(self):
+        try: os.write(self.pipe[1], b"!")
+        except BlockingIOError: return  # the pipe is full of wake-ups already
 
     # --- io only, from here on
 
@@ -136,17 +123,34 @@ class Channels:
     def _run(self):
         self._watch(self.pipe[0], self._woken)
         self._watch(self.sockets["iopub"], self._subscription)
-        for channel in ("control", "stdin", "shell"): self._watch(self.sockets[channel], lambda c=channel: self._receive(c))
-        while not self.state.stopping:
-            wait = self._drain()
-            if len(self.outbox) <= ROOM // 2 and self.state.room.locked(): self.state.room.release()
-            self.state.asleep,self.state.holding = wait is None, wait is not None
-            if self.state.calls or (self.outbox and self.stuck is None): wait = 0  # put before the flags were up: no byte was sent for it
-            events = self.poller.poll(wait)
-            self.state.asleep = self.state.holding = False
-            for s,_ in events: self.handlers[s]()
-            self._run_calls()
+        for channel in FIRST: self._watch(self.sockets[channel], lambda c=channel: self._receive(c))
+        self.state.order = [self.sockets[c] for c in FIRST]
+        while not self.state.stopping: self._turn()
         self._finish()
+
+    def _turn(self):
+        "Send what may leave, wait for events, and handle some of each kind, control first."
+        outbox,state = self.outbox, self.state
+        wait = self._one("outbox", self._drain)
+        outbox.make_room()
+        if (due := self.clock.wait()) is not None: wait = due if wait is None else min(wait, due)
+        outbox.asleep,outbox.holding = wait is None, wait is not None
+        if state.calls or (outbox.entries and not outbox.ready): wait = 0  # put before the flags were up: no byte was sent for it
+        events = dict(self.poller.poll(wait))
+        outbox.asleep = outbox.holding = False
+        for s in state.order:
+            if events.pop(s, None): self._one("message", self.handlers[s])
+        for s in events: self._one("event", self.handlers[s])
+        for _ in range(len(state.calls)): self._one("call", state.calls.popleft())
+        for f in self.clock.due(): self._one("call", f)
+
+    def _one(self, what, f):
+        "Call `f`: a slip in one item costs that item, never the thread."
+        began = monotonic()
+        try: return f()
+        except BaseException: log.exception("a slip on io, in one %s", what)  # also an asynchronous exception
+        finally:
+            if (took := monotonic() - began) > self.state.longest[0]: self.state.longest = took, f"{what} {f!r}"
 
     def _watch(self, s, handler):
         self.handlers[s] = handler
@@ -156,21 +160,35 @@ class Channels:
         try: os.read(self.pipe[0], 4096)
         except BlockingIOError: return
 
-    def _run_calls(self):
-        while self.state.calls: self.state.calls.popleft()()
-
-    def _receive_all(self):
-        for c in ("control", "stdin", "shell"): self._receive(c)
+    def _receive_all(self, done, rounds=100):
+        "Receive what there is, a batch of each channel a turn, then call `done()`."
+        more = [c for c in FIRST if self._receive(c)]
+        if more and rounds: self.call(lambda: self._receive_all(done, rounds - 1))
+        else: done()
 
     def _receive(self, channel):
-        "Take every message that `channel` has; many may hide behind one event."
+        "Take up to BATCH messages that `channel` has, as many may hide behind one event; True if there may be more."
         s = self.sockets[channel]
-        while True:
+        for _ in range(BATCH):
             try: frames = _recv(s)
-            except zmq.Again: return
-            try: msg = self.codec.unpack(frames)
-            except BadMsg as e: log.warning("%s: %s; dropped", channel, e)
-            else: self.on_msg(channel, msg)
+            except zmq.Again: return False
+            try: self._received(channel, frames)
+            except BaseException: log.exception("a slip on io, in one message on %s", channel)
+        return True
+
+    def _received(self, channel, frames):
+        try: msg = self.codec.unpack(frames)
+        except BadMsg as e: return self._dropped(channel, e)
+        self.on_msg(channel, msg)
+
+    def _dropped(self, channel, why):
+        "Log a message that is not genuine, once a QUIET a kind: a flood of them must cost little."
+        kind,now = (channel, why.args[0]), monotonic()
+        last,n = self.state.dropped.get(kind, (-QUIET, 0))
+        if now - last < QUIET: self.state.dropped[kind] = last, n + 1
+        else:
+            self.state.dropped[kind] = now, 0
+            log.warning("%s: %s; dropped%s", channel, why, f", and {n} before it" if n else "")
 
     def _subscription(self):
         "Welcome each subscriber (JEP 65)."
@@ -181,39 +199,30 @@ class Channels:
             topic = frame[1:]
             try: content = {"subscription": topic.decode()}
             except UnicodeDecodeError: continue  # JEP 65: ignored
-            self._transmit("iopub", self.codec.pack("iopub_welcome", content, idents=(topic,))[1])
-            if self.state.greeting: self._transmit("iopub", self.state.greeting)
+            self.outbox.leave("iopub", self.codec.pack("iopub_welcome", content, idents=(topic,))[1])
+            if self.state.greeting: self._greet(*self.state.greeting)
+
+    def _greet(self, msg_type, content):
+        "Publish the greeting, packed anew: no two messages bear one signature."
+        self.outbox.leave("iopub", self.codec.pack(msg_type, content, idents=(b"kernel." + msg_type.encode(),))[1])
 
     def _drain(self):
-        "Send what may leave now; milliseconds until there is more to do for held text or a full subscriber, None if all has left."
-        outbox,lines = self.outbox, self.lines
-        if outbox: self.state.greeting = None
-        while outbox or lines.waits:
-            if outbox:
-                if lines.join(): continue
-            elif (due := lines.due()) > 0: return max(1, int(due*1000 + 0.999))
-            if lines.held: ok = self._flush()
-            else: ok = not outbox or self._transmit(*outbox.popleft()[1:3])
-            if not ok: return 2
-        return None
+        if self.outbox.entries: self.state.greeting = None
+        return self.outbox.drain()
 
-    def _flush(self):
-        "Send the held text; False if a subscriber is full."
-        scope,name,text = self.lines.take()
-        if not text: return True
-        if scope.keep: scope.keep(scope.number, name, text)
-        frames = self.codec.pack("stream", dict(name=name, text=text), scope.header_raw, idents=(b"stream." + name.encode(),))[1]
-        return self._transmit("iopub", frames)
+    def _pack_text(self, scope, name, text):
+        "The frames of a stream message; a cell that is stored keeps its text."
+        if scope.keep: scope.keep(name, text)
+        return self.codec.pack("stream", dict(name=name, text=text), scope.header_raw, idents=(b"stream." + name.encode(),))[1]
 
     def _transmit(self, channel, frames):
-        "Send `frames`; False, and back at the head of the outbox, if a subscriber is full. After STALL seconds of that it loses messages instead."
+        "Send `frames`; False if a subscriber is full. After STALL seconds of that it loses messages instead."
         try: _send(self.sockets[channel], frames)
         except zmq.Again:
-            self.stuck = self.stuck or time.monotonic()
-            if time.monotonic() - self.stuck > STALL: return self._lose(channel, frames)
-            self.outbox.appendleft((None, channel, frames, EVERYBODY))
-            return False
-        self.stuck = None
+            self.outbox.is_stuck = True
+            self.state.stuck = self.state.stuck or monotonic()
+            return monotonic() - self.state.stuck > STALL and self._lose(channel, frames)
+        if self.outbox.is_stuck: self.outbox.is_stuck,self.state.stuck = False, None
         return True
 
     def _lose(self, channel, frames):
@@ -225,12 +234,8 @@ class Channels:
         return True
 
     def _finish(self):
-        self._run_calls()
-        until = time.monotonic() + 0.5
-        while (self.outbox or self.lines.waits) and time.monotonic() < until:
-            self.lines.hurry()
-            if self.lines.held and not self.outbox: self._flush()
-            if self._drain() is not None and self.stuck: time.sleep(0.002)  # XPUB reports no POLLOUT for a full subscriber
+        for _ in range(len(self.state.calls)): self._one("call", self.state.calls.popleft())
+        self._one("outbox", lambda: self.outbox.finish(0.5))
         for s in self.sockets.values(): s.close()
         for ctx in self.state.contexts: ctx.term()
         self.state.heart.join(0.5)
@@ -238,11 +243,39 @@ class Channels:
 
 
 class _State:
-    "What the threads tell each other: flags are set by one and read by others, each a single bytecode."
+    "How io stands. `calls` are appended to by any thread, `stopping` is set on io; the rest is io's own."
     def __init__(self):
-        self.asleep,self.holding,self.stopping = False, False, False
-        self.calls,self.room = deque(), threading.Lock()
-        self.thread,self.heart,self.greeting,self.contexts = None, None, None, ()
+        self.calls,self.stopping,self.stuck = deque(), False, None  # stuck: since when a subscriber is full
+        self.thread,self.heart,self.contexts,self.order = None, None, (), ()
+        self.greeting,self.dropped = None, {}  # dropped: (channel, kind) to (last logged, how many since)
+        self.longest = 0.0, ""  # the longest item of a turn: seconds, what
+
+
+class _Clock:
+    "What io has to do later, as (due, number, f), the next first: there are few. io only."
+    def __init__(self): self.queue,self.numbers = [], itertools.count()
+
+    def set(self, due, f):
+        self.queue.append((due, next(self.numbers), f))
+        self.queue.sort()
+
+    def wait(self):
+        "Milliseconds until the next is due; None if there is none."
+        return max(0, int((self.queue[0][0] - monotonic())*1000 + 0.999)) if self.queue else None
+
+    def due(self):
+        "Those whose time has come, in order."
+        now = monotonic()
+        while self.queue and self.queue[0][0] <= now: yield self.queue.pop(0)[2]
+
+
+def passes(msg_type, content):
+    "Can this message not change where text goes, so that text need not be cut by it? Updates, and comms but those of an Output widget that begins or ends to capture (`msg_id`)."
+    if msg_type == "update_display_data": return True
+    if msg_type not in ("comm_msg", "comm_open"): return False
+    data = content.get("data")
+    state = data.get("state") if isinstance(data, dict) else None
+    return not (isinstance(state, dict) and "msg_id" in state)
 
 
 def _echo(socket):

@@ -15,15 +15,15 @@ class Detours:
 
     def take(self, msg):
         "The subshell that `msg`, a cell without one, has to go to; None if it takes no detour. On io."
-        return self.by_session.get(msg.header.get("session"))
+        return self.by_session.get(msg.session)
 
     def open(self, scope):
         "Send the cells of the client of `scope` to a new subshell, also those that wait already; its id."
-        session = scope.msg.header.get("session")
+        session = scope.msg.session
         if session not in self.by_session:
             sub = self.make()
             self.by_session[session],self.alone[scope] = sub, (session, sub)
-            for m in scope.sub.worker.take(lambda m: m.type == "execute_request" and m.header.get("session") == session): sub.put(m)
+            for m in scope.sub.worker.take(lambda m: m.type == "execute_request" and m.session == session): sub.put(m)
         return self.by_session[session].id
 
     def close(self, scope):

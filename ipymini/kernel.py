@@ -192,7 +192,11 @@ class Kernel:
     # --- requests in: on io
 
     def route(self, channel, msg):
-        "Bring `msg` to where it is served."
+        "Bring `msg` to where it is served; one that cannot be brought there is answered with why."
+        try: self.bring(channel, msg)
+        except Exception as e: self.refuse(msg, e, channel)
+
+    def bring(self, channel, msg):
         if channel == "stdin": return self.stdin.answer(msg)
         if channel == "control":
             lane = "debug" if msg.type == "debug_request" else "control" if msg.type in SUBSHELLS else None
@@ -200,7 +204,7 @@ class Kernel:
             return self.lanes[lane].put(msg) if lane else self.serve_now(channel, msg)
         if self.main.bridge is None and msg.type == "kernel_info_request" and not self.main.worker.inbox: return self.serve_now(channel, msg)
         sub = self.subs.get(msg.subshell_id)
-        if sub is None: self.refuse(msg)
+        if sub is None: self.refuse(msg, UnknownSubshellError(f"no subshell {msg.subshell_id!r}"))
         elif is_comm(msg): self.route_comm(sub, msg)
         else: self.route_shell(sub, msg)
 
@@ -232,8 +236,9 @@ class Kernel:
             for m in reversed(claimed): sub.put(m)
         else: main.put_back(claimed)
 
-    def refuse(self, msg):
-        with Scope(self.port, msg) as scope: reply("shell", scope, failure(msg, UnknownSubshellError(f"no subshell {msg.subshell_id!r}")))
+    def refuse(self, msg, e, channel="shell"):
+        "Answer `msg` with the error `e`, in a bracket of its own."
+        with Scope(self.port, msg) as scope: reply(channel, scope, failure(msg, e))
 
     def serve_now(self, channel, msg):
         "Serve a request that needs no shell, where it arrived."

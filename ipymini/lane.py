@@ -5,7 +5,7 @@ Must not know: what a message means.
 Threads: `put` from io or a worker; what is put is called on the lane's own.
 Spec: none (DEV.md, "Threads")."""
 
-import functools, logging, os, queue, threading, time
+import functools, logging, queue, threading, time
 
 log = logging.getLogger("ipymini.lane")
 PATIENCE = 0.05  # seconds that a query waits behind a cell before somebody else answers it
@@ -13,16 +13,16 @@ ENOUGH = 1.0     # seconds that it waits behind any number of short ones
 
 
 class Lane:
-    "Calls `serve(item)` for each item put, in order, on a thread of its own called `name`; if it is not `ready`, from `open` on."
+    "Calls `serve(item)` for each item put, in order, on a thread of its own called `name`, from `open` on if it is not `ready`. What that raises costs the item alone."
 
     def __init__(self, name, serve, ready=True):
         self.name,self.serve,self.ready = name, serve, ready
         self.queue,self.thread = queue.SimpleQueue(), None
 
     def put(self, item):
-        "Queue `item`; any thread."
-        self.queue.put(item)
+        "Queue `item`; any thread. RuntimeError if it needs a thread, and none can be started now: then it is not queued."
         if self.thread is None and self.ready: self._start()
+        self.queue.put(item)
 
     def open(self):
         "Be ready."
@@ -32,15 +32,15 @@ class Lane:
     def _start(self):
         self.thread = thread = threading.Thread(target=self._run, name=self.name, daemon=True)
         hide(thread)
-        thread.start()
+        try: thread.start()
+        except BaseException:  # no thread can be started now; who comes next tries again, and serves what others have put meanwhile
+            self.thread = None
+            raise
 
     def _run(self):
-        if threading.current_thread() is not self.thread: return  # two threads put the first items at once: one lane is enough
-        try:
-            while True: self.serve(self.queue.get())
-        except BaseException:  # a half-alive kernel is the worst kernel
-            log.critical("the %s thread died", self.name, exc_info=True)
-            os._exit(70)
+        while threading.current_thread() is self.thread:  # two threads may put the first items at once: one lane is enough
+            try: self.serve(self.queue.get())
+            except BaseException: log.exception("a slip on the %s thread", self.name)  # it costs that item alone; also an asynchronous exception
 
 
 class Overtaking(Lane):

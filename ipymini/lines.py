@@ -1,10 +1,11 @@
 """Lines room: text on its way out. What belongs together is joined, and a line that two threads' words would tear apart is kept whole.
 
-Owns the text that waits for more of it. Must not know: sockets; messages are entries of the outbox that it does not look into.
-Threads: io only, but the outbox, a deque, is appended to by any.
+Owns the text that waits for more of it. Must not know: sockets, messages, the outbox; it is given text and asked for it.
+Threads: io only. Pure but for the clock.
 Spec: messaging, "Streams (stdout, stderr, etc)"."""
 
-import threading, time
+import threading
+from time import monotonic
 
 from .scope import EVERYBODY, NOBODY
 
@@ -12,15 +13,16 @@ GRACE = 0.002    # seconds that text without a line end waits for the rest of it
 PACE = 0.05      # seconds between two messages of one stream while nothing else has to leave; that a line waits for its end where several threads write
 CROWD = 1.0      # seconds for which threads that were seen to write between each other's words are expected to do so again
 JOIN = 1 << 18   # characters at which joining stops
-PIECE = 1 << 20  # characters in one stream message at most
-RUN = 16         # texts in one entry of the outbox at most
+FEW = 8          # changes between streams within one PACE up to which their order is kept; more are joined a stream
 
 
-class Held:
-    "Text of one stream and request that waits for more of it; the thread `who` wrote the last of it."
+class Segment:
+    "Text of one stream and request that waits to leave; the thread `who` wrote the last of it."
     __slots__ = ("scope", "name", "parts", "size", "since", "who")
 
-    def __init__(self, scope, name, who): self.scope,self.name,self.parts,self.size,self.since,self.who = scope, name, [], 0, time.monotonic(), who
+    def __init__(self, scope, name, who):
+        self.scope,self.name,self.who = scope, name, who
+        self.parts,self.size,self.since = [], 0, monotonic()
 
     def add(self, text):
         self.parts.append(text)
@@ -38,110 +40,119 @@ class Held:
 
 
 class Lines:
-    """The text at the head of `outbox`, whose entries are (scope, stream name, text or list of texts, who) and (None, ..., who): `join` takes it in, `take` gives it
-    away when nothing continues it or when it is `due`. `who` is a thread's ident, NOBODY or EVERYBODY (see scope)."""
+    """Takes text in with `add`, and gives it away with `take`: as soon as a message has to go behind it, or when it is `due`. `who`: a thread's ident, NOBODY or
+    EVERYBODY (see scope). Segments leave in order; streams that change more than FEW times within a PACE have one segment each until the next `take`."""
 
-    def __init__(self, outbox):
-        self.tail = None  # the last entry of the outbox, if it is a list of texts: its thread may add to it, and looks afterwards whether it still is the last
-        self.outbox,self.held,self.begun = outbox, None, {}  # begun: lines between whose words another thread's came
-        self.sent,self.crowd,self.main = dict(stdout=0.0, stderr=0.0), 0.0, threading.main_thread().ident
+    def __init__(self):
+        self.held,self.size = [], 0  # segments in order, and the characters in them
+        self.merged = {}             # (scope, stream name) to its segment, once the streams have outrun the pace
+        self.begun = {}              # (scope, stream name, thread) to (text, since): lines between whose words another thread's came
+        self.sent,self.crowd = dict(stdout=0.0, stderr=0.0), 0.0
+        self.main = threading.main_thread().ident
 
     @property
-    def waits(self): return self.held is not None or bool(self.begun)
+    def waits(self): return bool(self.held or self.begun)
 
-    def join(self):
-        "Move text from the head of the outbox to the held text, as far as it continues it; True if the head is another one now."
-        outbox,held = self.outbox, self.held
-        scope,name,_,who = outbox[0]
-        if scope is None: return self._make_way(who)
-        if held is None:
-            self.held = held = Held(scope, name, who)
-            if self.begun: held.add(self._begun(outbox[0]))
-        elif scope is not held.scope or name != held.name: return self._make_way(who)
-        if held.who != who: self._turn(outbox[0])
-        if held.size >= JOIN: return False
-        self._take_in(scope, name, who)
-        return True
+    @property
+    def is_full(self): return self.size >= JOIN
 
-    def _take_in(self, scope, name, who):
-        "The text at the head, as far as it is of this stream and thread. A third of what a print costs, so it calls as little as it can."
-        parts,size,pop = self.held.parts, self.held.size, self.outbox.popleft
-        try:
-            while size < JOIN:
-                entry = pop()
-                of,stream,text,writer = entry
-                if of is not scope or writer != who or stream != name:
-                    self.outbox.appendleft(entry)
-                    break
-                if text.__class__ is list: text = self._close(entry)
-                if len(text) > PIECE: text = self._piece(entry, text)
-                parts.append(text)
-                size += len(text)
-        except IndexError: return  # the outbox is empty
-        finally: self.held.size = size
+    def add(self, scope, name, text, who):
+        "Take `text` in. A part of what each print costs, so it calls as little as it can."
+        held = self.held
+        s = held[-1] if held else None
+        if s is None or s.scope is not scope or s.name != name: s = self._segment(scope, name, who)
+        if s.who != who: self._turn(s, who)
+        n = len(text)
+        s.parts.append(text)
+        s.size += n
+        self.size += n
+
+    def make_way(self, who):
+        "See that what the thread `who` has begun (EVERYBODY: all threads) leaves with the next `take`: a message of that thread goes behind it."
+        if self.held: self._set_aside(self.held[-1], who)
+        if self.begun: self._release(PACE, who)
 
     def due(self):
-        "Seconds until what waits may leave if nothing comes behind it."
-        held,now = self.held, time.monotonic()
-        if held is None: return self._release(PACE)
-        if held.size >= JOIN: return 0
-        grace = GRACE if held.who == self.main and now > self.crowd else PACE
-        return max(self.sent[held.name] + PACE, held.since if held.parts[-1].endswith("\n") else held.since + grace) - now
+        "Seconds until what waits may leave if nothing comes behind it; None if nothing waits."
+        if not self.held:
+            if not self.begun or (left := self._release(PACE)): return left if self.begun else None
+        if self.is_full: return 0
+        soonest = min(max(self.sent.get(s.name, 0) + PACE, s.since) for s in self.held)
+        return max(soonest, self.held[-1].since + self._grace()) - monotonic()
+
+    def _grace(self):
+        "Seconds that the last segment's line is waited for."
+        last = self.held[-1]
+        if self.merged or not last.parts or last.parts[-1].endswith("\n"): return 0
+        return GRACE if last.who == self.main and monotonic() > self.crowd else PACE
 
     def take(self):
-        "The held text: (scope, stream name, text). The text is empty if all of it was set aside."
-        held,self.held = self.held, None
+        "All that is held, as a list of (scope, stream name, text); without what was set aside."
+        held,self.held,self.merged,self.size = self.held, [], {}, 0
+        taken = [(s.scope, s.name, "".join(s.parts)) for s in held if s.size]
+        now = monotonic()
+        for _,name,_ in taken: self.sent[name] = now
         if self.begun: self._release(PACE)
-        if held.size: self.sent[held.name] = time.monotonic()
-        return held.scope, held.name, "".join(held.parts)
+        return taken
 
     def hurry(self):
-        "Put all that was set aside back at the head of the outbox."
+        "Let all that was set aside leave with the next `take`."
         self._release(0)
 
-    def _close(self, entry):
-        "The texts of `entry` as one. Should its thread add another at this very moment, it finds that the entry is the last no more, and appends it again."
-        if self.tail is entry: self.tail = None
-        texts = entry[2]
-        n = len(texts)
-        text = "".join(texts[:n])
-        del texts[:n]
-        return text
+    def _segment(self, scope, name, who):
+        "The segment that text of this stream goes to, where that is not the last one."
+        last = self.held[-1] if self.held else None
+        if self.merged or len(self.held) >= FEW: return self._merge(scope, name, who)
+        if last: self._set_aside(last, who)
+        return self._new(scope, name, who)
 
-    def _piece(self, entry, text):
-        "The first piece of `text`; the others go back to the head of the outbox: the client reads one while the next is made."
-        scope,name,_,who = entry
-        self.outbox.extendleft((scope, name, text[i:i+PIECE], who) for i in reversed(range(PIECE, len(text), PIECE)))
-        return text[:PIECE]
+    def _new(self, scope, name, who):
+        s = Segment(scope, name, who)
+        self.held.append(s)
+        if self.begun: self._resume(s)
+        return s
 
-    def _turn(self, entry):
-        "Another thread writes on: `entry` is its text, and what was set aside of its line goes before that."
-        self._set_aside(entry[3])
-        if self.begun: self.held.add(self._begun(entry))
+    def _merge(self, scope, name, who):
+        "As `_segment`, with one segment a stream."
+        if not self.merged:
+            for s in self.held:
+                first = self.merged.setdefault((s.scope, s.name), s)
+                if first is not s: first.parts,first.size,first.who = first.parts + s.parts, first.size + s.size, s.who
+            self.held = list(self.merged.values())
+        key = scope, name
+        if key not in self.merged: self.merged[key] = self._new(scope, name, who)
+        return self.merged[key]
 
-    def _set_aside(self, who):
-        "Keep the line that the held text's last thread has begun until its end comes, if what comes next is another thread's, `who`."
-        held,now = self.held, time.monotonic()
-        if held.who > 0 and who > 0 and (text := held.cut()): self.begun[held.scope, held.name, held.who],self.crowd = (text, now), now + CROWD
-        held.who = who
+    def _turn(self, s, who):
+        "Another thread writes on in `s`: what was set aside of its line goes before its text."
+        self._set_aside(s, who)
+        s.who = who
+        if self.begun: self._resume(s)
 
-    def _begun(self, entry):
-        "What was set aside of the line that `entry` continues; empty if nothing was."
-        return self.begun.pop((entry[0], entry[1], entry[3]), ("", 0))[0]
+    def _set_aside(self, s, who):
+        "Keep the line that the last thread of `s` has begun until its end comes, if what comes next is another thread's, `who`."
+        if s.who == who or s.who <= 0 or who <= 0 or not (text := s.cut()): return
+        now = monotonic()
+        self.size -= len(text)
+        self.begun[s.scope, s.name, s.who] = text, now
+        self.crowd = now + CROWD
+        s.who = NOBODY
 
-    def _make_way(self, who):
-        "See that what the thread `who` has begun goes before what is at the head of the outbox, a message or another stream's text. True if the head is another one now."
-        if self.held and self.held.who != who: self._set_aside(who)
-        return bool(self.begun) and self._release(PACE, who) <= 0
+    def _resume(self, s):
+        "Put what was set aside of the line that the thread of `s` goes on with back into it."
+        text,_ = self.begun.pop((s.scope, s.name, s.who), ("", 0))
+        if not text: return
+        s.add(text)
+        self.size += len(text)
 
     def _release(self, patience, who=None):
-        """Put what was set aside more than `patience` seconds ago back at the head of the outbox, and all that the thread `who` has begun (EVERYBODY: all). Seconds
+        """Let what was set aside more than `patience` seconds ago leave with the next `take`, and all that the thread `who` has begun (EVERYBODY: all). Seconds
         until there is more to release; zero if some was."""
-        now,released,soonest = time.monotonic(), False, patience
+        now,released,soonest = monotonic(), False, patience
         for key,(text,since) in list(self.begun.items()):
             if who in (key[2], EVERYBODY) or now - since >= patience:
                 del self.begun[key]
-                self.outbox.appendleft((key[0], key[1], text, NOBODY))
+                self.add(key[0], key[1], text, NOBODY)
                 released = True
             else: soonest = min(soonest, patience - (now - since))
         return 0 if released else soonest

@@ -16,7 +16,9 @@ Port = namedtuple("Port", "send write ask drain catch_up session", defaults=(lam
 # send(channel, msg_type, content, scope, metadata, buffers); write(scope, stream name, text, whose); ask(scope, prompt, password); drain() what C code has written;
 # catch_up() with what has reached the process; the session's id
 
-EVERYBODY,NOBODY = 0, -1  # whose text is, in place of a thread's ident: it goes behind all others'; it need not be kept apart from any
+# in place of a thread's ident: EVERYBODY: a status, reply or question, before which every thread's partial line leaves. NOBODY: text of no known thread, never set aside.
+# PASSES: a message that cannot change where text goes, and is sent before text that is still held
+EVERYBODY,NOBODY,PASSES = 0, -1, -2
 
 
 class Scope:
@@ -27,7 +29,7 @@ class Scope:
     def __init__(self, port, msg=None, sub=None):
         self.msg,self.port,self.sub,self.open,self.started = msg, port, sub, False, None
         self.number,self.traceback,self.is_unlocked = 0, (), False  # of a cell: its execution count, what its last error showed, whether others may run
-        self.keep = None  # of a cell that is stored: `keep(number, name, text)` gets its text as that leaves; on io
+        self.keep = None  # of a cell that is stored: `keep(stream name, text)` gets its text as that leaves; on io
         self.content = msg.content if msg is not None and isinstance(msg.content, dict) else {}
 
     @property

@@ -268,23 +268,28 @@ class ZMQInteractiveShell(InteractiveShell):
         out().traceback = content["traceback"]
         self.displayhook.emit("error", content)
 
-    def keep_text(self, number, name, text):
-        "Keep what cell `number` has printed for %notebook to export, up to a limit, before its values. On io, which nothing in there may end."
-        try: self._keep_text(self.history_manager.outputs[number], STREAMS[name], text)
-        except Exception: log.warning("text was not kept for %%notebook", exc_info=True)  # the lists are open to anybody
-
-    def _keep_text(self, outputs, kind, text):
-        streams = [o.bundle["stream"] for o in outputs if o.output_type in STREAMS.values()]
-        room = KEPT - sum(len(t) for s in streams for t in s)
-        if room <= 0: return
-        if streams and outputs[len(streams) - 1].output_type == kind: streams[-1].append(text[:room])
-        else: outputs.insert(len(streams), HistoryOutput(output_type=kind, bundle=dict(stream=[text[:room]])))
-
     def init_magics(self):
         super().init_magics()
         from .magics import HistoryMagics, KernelMagics, cell_modes
         self.register_magics(HistoryMagics(self, here_shell), KernelMagics)
         self.input_transformers_cleanup.append(cell_modes)
+
+
+class KeptText:
+    "Keeps what the cell `number` prints for %notebook to export, before its values, KEPT characters at most. Called on io with each text that leaves: nothing in there may end that."
+
+    def __init__(self, history, number): self.history,self.number,self.room,self.streams = history, number, KEPT, []
+
+    def __call__(self, name, text):
+        if self.room <= 0: return
+        try: self._keep(STREAMS[name], text[:self.room])
+        except Exception: log.warning("text was not kept for %%notebook", exc_info=True)  # the lists are open to anybody
+
+    def _keep(self, kind, text):
+        self.room -= len(text)
+        if self.streams and self.streams[-1].output_type == kind: return self.streams[-1].bundle["stream"].append(text)
+        self.streams.append(HistoryOutput(output_type=kind, bundle=dict(stream=[text])))
+        self.history.outputs[self.number].insert(len(self.streams) - 1, self.streams[-1])
 
 
 def scope_for(parent):

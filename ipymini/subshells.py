@@ -31,7 +31,7 @@ class Subshell:
 
     def put(self, msg):
         "Queue `msg`; refused if the subshell has ended. Any thread."
-        if msg.type == "complete_request": self.newest[msg.header.get("session")] = msg.id
+        if msg.type == "complete_request": self.newest[msg.session] = msg.id
         if self.id is not None and is_comm(msg): self.comms.add(msg.id)
         self.worker.put(msg)
         if self.worker.stopping and self.id is not None: self.refuse_rest()
@@ -117,7 +117,7 @@ class Subshell:
 
     def complete_now(self, scope, code, cursor_pos):
         msg = scope.msg
-        is_moot = lambda: self.newest.get(msg.header.get("session"), msg.id) != msg.id  # its client has asked again
+        is_moot = lambda: self.newest.get(msg.session, msg.id) != msg.id  # its client has asked again
         return self.bridge.complete_within(code, clamp(cursor_pos, code), is_moot)
 
     def inspect(self, scope, code, cursor_pos, detail_level, omit_sections):

@@ -21,7 +21,8 @@ if hasattr(os, "register_at_fork"): os.register_at_fork(after_in_child=lambda: p
 
 
 class BadMsg(ValueError):
-    "Frames that are no message of ours: dropped and logged, never answered."
+    "Frames that are no message of ours: dropped and logged, never answered. The first argument is one of a few kinds, by which the log is kept short."
+    def __str__(self): return ": ".join(self.args)
 
 
 class Msg:
@@ -40,7 +41,13 @@ class Msg:
     def id(self): return self.header["msg_id"]
 
     @property
-    def subshell_id(self): return self.header.get("subshell_id")
+    def subshell_id(self):
+        "The id that the header gives, as text if it is something else (then no subshell has it); None for the parent."
+        of = self.header.get("subshell_id")
+        return of if of is None or isinstance(of, str) else repr(of)
+
+    @property
+    def session(self): return str(self.header.get("session"))  # hashable, whatever the client sent
 
     def as_dict(self):
         "The message as jupyter_client and IPython's libraries know it: nested dicts, `date` as datetime."
@@ -124,8 +131,8 @@ def _quoted(text): return dumps(text).decode()
 def _object(frame, name):
     "The JSON object in `frame`; BadMsg if it is anything else."
     try: obj = json.loads(frame)
-    except (ValueError, RecursionError) as e: raise BadMsg(f"{name} is no JSON: {e}") from None
-    if not isinstance(obj, dict): raise BadMsg(f"{name} is {type(obj).__name__}, not an object")
+    except (ValueError, RecursionError) as e: raise BadMsg(f"{name} is no JSON", str(e)) from None
+    if not isinstance(obj, dict): raise BadMsg(f"{name} is no object", type(obj).__name__)
     return obj
 
 
@@ -180,18 +187,15 @@ class Codec:
         "`frames` (bytes; buffers may be memoryviews) as a Msg. BadMsg if malformed, wrongly signed or seen before."
         try: i = frames.index(DELIM)
         except ValueError: raise BadMsg("no delimiter") from None
-        if len(frames) < i+6: raise BadMsg(f"only {len(frames)-i-1} frames after the delimiter")
+        if len(frames) < i+6: raise BadMsg("too few frames after the delimiter", str(len(frames) - i - 1))
         sig,header_raw,parent,metadata,content = frames[i+1:i+6]
         self._verify(bytes(sig), frames[i+2:i+6])
         header = _object(header_raw, "header")
         for k in ("msg_id", "msg_type"):
             if not isinstance(header.get(k), str): raise BadMsg(f"header has no {k}")
-        return Msg(header, self._content(content), _object(parent, "parent_header"), _object(metadata, "metadata"), frames[i+6:], frames[:i], header_raw)
-
-    def _content(self, frame):
-        "The content, or what is wrong with it as a string: the message itself is genuine and deserves an error reply."
-        try: return _object(frame, "content")
-        except BadMsg as e: return str(e)
+        try: parts = [_object(f, name) for f,name in ((content, "content"), (parent, "parent_header"), (metadata, "metadata"))]
+        except BadMsg as e: parts = [str(e), {}, {}]  # what is wrong, as the content: the message itself is genuine and deserves an error reply
+        return Msg(header, *parts, frames[i+6:], frames[:i], header_raw)
 
     def _verify(self, sig, parts):
         if self.base is None: return

@@ -1,35 +1,36 @@
-"Pure: how text is joined on its way out, and how the lines of several threads are kept whole. Spec: messaging, `Streams (stdout, stderr, etc)`."
+"Pure: how text is joined on its way out, and how the lines of several threads are kept whole. The real outbox, between a fake socket and a fake codec. Spec: messaging, `Streams (stdout, stderr, etc)`."
 import time
-from collections import deque
 
 import pytest
 
-from ipymini import lines
-from ipymini.lines import Lines
-from ipymini.scope import EVERYBODY, NOBODY
+from ipymini import lines, outbox
+from ipymini.outbox import Outbox
+from ipymini.scope import EVERYBODY, NOBODY, PASSES
 
 ROOMY = 1000.0  # seconds
 
 
 class Out:
-    "The outbox and what leaves it: text as (scope, name, text), messages as their name."
+    "An outbox and what leaves it: text as (scope, name, text), messages as their name."
     def __init__(self):
-        self.outbox, self.left = deque(), []
-        self.lines = Lines(self.outbox)
+        self.left = []
+        self.box = Outbox(lambda *text: text, self.transmit, lambda: None)
+        self.lines, self.is_full = self.box.lines, False
+
+    def transmit(self, channel, frames):
+        if not self.is_full: self.left.append(frames)
+        return not self.is_full
 
     def put(self, *entries):
         "Text as (thread, text), for another stream (thread, text, scope, name); messages as (thread, None, name)."
-        for who, text, *rest in entries: self.outbox.append((None, *rest, "", who) if text is None else (*(rest or ("s", "stdout")), text, who))
+        for who, text, *rest in entries:
+            if text is None: self.box.put("iopub", rest[0], who)
+            else: self.box.write(*(rest or ("s", "stdout")), text, who)
         return self
 
     def run(self):
-        "What io does until nothing may leave any more; what has left so far."
-        while self.outbox or self.lines.waits:
-            if self.outbox:
-                if self.lines.join(): continue
-            elif self.lines.due() > 0: break
-            if self.lines.held: self.left += [e for e in [self.lines.take()] if e[2]]
-            elif self.outbox: self.left.append(self.outbox.popleft()[1])
+        "What has left when nothing may leave any more."
+        while self.box.drain() == 0: pass
         return self.left
 
     @property
@@ -102,6 +103,7 @@ def test_what_is_set_aside_waits_for_its_end_only_so_long(out, monkeypatch):
 
 def test_a_stream_that_never_ends_does_not_hold_back_a_line(out, monkeypatch):
     monkeypatch.setattr(lines, "JOIN", 10)
+    monkeypatch.setattr(outbox, "RUN", 1)
     out.put((1, "o"), *[(2, "two\n")] * 3)
     assert not out.run()[0][2].startswith("o") and out.lines.begun
     monkeypatch.setattr(lines, "PACE", 0)
@@ -123,10 +125,81 @@ def test_threads_other_than_main_get_more_time_for_a_line(out, monkeypatch):
 def test_hurry(out):
     out.put((1, "o"), (2, "t")).run()
     out.lines.hurry()
-    assert not out.lines.begun and out.outbox
+    assert not out.lines.begun and out.lines.held
 
 
 def test_pieces(out, monkeypatch):
-    monkeypatch.setattr(lines, "PIECE", 4)
+    monkeypatch.setattr(outbox, "PIECE", 4)
     monkeypatch.setattr(lines, "JOIN", 4)
     assert [e[2] for e in out.put((1, "0123456789"), (0, None, "idle")).run()[:-1]] == ["0123", "4567", "89"]
+
+
+# --- two streams in turns
+
+def in_turns(n): return [(1, f"{i}\n", "s", name) for i in range(n) for name in ("stdout", "stderr")]
+
+
+def test_a_few_lines_keep_their_order(out):
+    assert out.put(*in_turns(2), (0, None, "idle")).run() == [("s", "stdout", "0\n"), ("s", "stderr", "0\n"), ("s", "stdout", "1\n"), ("s", "stderr", "1\n"), "idle"]
+
+
+def test_streams_that_outrun_the_pace_are_joined(out):
+    "One message a stream, nothing lost, each in its order; and after that the order of a few lines is kept again."
+    whole = "".join(f"{i}\n" for i in range(1000))
+    assert out.put(*in_turns(1000), (0, None, "idle")).run() == [("s", "stdout", whole), ("s", "stderr", whole), "idle"]
+    assert out.put(*in_turns(1)).box.finish(1) and out.left[3:] == [("s", "stdout", "0\n"), ("s", "stderr", "0\n")]
+
+
+def test_requests_that_print_in_turns_are_joined(out):
+    out.put(*[(1, f"{i}\n", f"scope {i % 3}", "stdout") for i in range(30)], (0, None, "idle"))
+    assert [e[0] for e in out.run()[:-1]] == ["scope 0", "scope 1", "scope 2"] and out.left[0][2] == "".join(f"{i}\n" for i in range(0, 30, 3))
+
+
+def test_lines_of_threads_stay_whole_where_streams_are_joined(out):
+    for i in range(30): out.put((1, "o"), (2, "t"), (1, "err\n", "s", "stderr"), (1, "ne\n"), (2, "wo\n"))
+    assert out.put((0, None, "idle")).text.replace("one\n", "").replace("two\n", "") == ""
+
+
+def test_a_partial_line_among_joined_streams_is_not_lost(out):
+    out.put(*in_turns(20), (2, "half"), (1, "x\n"))
+    assert out.box.finish(1) and "half" in out.text and out.text.count("x\n") == 1
+
+
+# --- messages that pass
+
+def test_text_is_not_cut_by_what_cannot_change_where_it_goes(out):
+    out.put((1, "a\n"), (PASSES, None, "comm"), (1, "b\n"), (PASSES, None, "update"), (1, "c\n"), (1, None, "display"))
+    assert out.run() == ["comm", "update", ("s", "stdout", "a\nb\nc\n"), "display"]
+
+
+def test_messages_that_pass_do_not_hold_up_text(out, monkeypatch):
+    "However many of them there are."
+    monkeypatch.setattr(lines, "PACE", 0)
+    monkeypatch.setattr(outbox, "TURN", 4)
+    assert out.put((1, "a\n"), *[(PASSES, None, "comm")]*10).run().index(("s", "stdout", "a\n")) <= 4
+
+
+# --- a subscriber that is full
+
+def test_order_is_kept_while_nothing_can_be_sent(out):
+    out.is_full = True
+    out.put((1, "a\n"), (1, "b\n", "s", "stderr"), (1, None, "display"), (1, "c\n")).run()
+    out.put((PASSES, None, "comm"), (0, None, "idle")).run()
+    assert out.left == []
+    out.is_full = False
+    assert out.run() == [("s", "stdout", "a\n"), ("s", "stderr", "b\n"), "display", "comm", ("s", "stdout", "c\n"), "idle"]
+
+
+def test_a_message_that_cannot_be_sent_at_all_costs_itself_alone(out):
+    "What `transmit` raises goes to io's guard; the next turn goes on behind it."
+    def transmit(channel, frames):
+        if frames == "bad": raise ValueError
+        return Out.transmit(out, channel, frames)
+    out.box.transmit = transmit
+    out.is_full = True
+    out.put((0, None, "good"), (0, None, "bad"), (0, None, "last")).run()
+    out.is_full = False
+    for _ in range(3):
+        try: out.run()
+        except ValueError: continue
+    assert out.left == ["good", "last"]

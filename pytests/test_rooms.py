@@ -18,8 +18,8 @@ config
 shell
 capture comms dap compat magics eventloops kernelspec
 fds keyboard
-info stdin budget loops detours lines signals variables tracebacks
-lane
+info stdin budget loops detours signals variables tracebacks outbox
+lane lines
 answers cells frames
 requests scope wire
 flags"""
