@@ -6,7 +6,7 @@ Spec: messaging and jupyter_client's documentation, "Connection files" and "Maki
 
 import faulthandler, gc, logging, os, sys
 
-from . import __version__
+from . import __version__, dying
 from .wire import PORTS, connection, read_connection, write_connection
 
 USAGE = """Usage: python -m ipymini [-f CONNECTION_FILE] [options]     run a kernel
@@ -67,6 +67,7 @@ def run(argv):
     gc.disable()  # what is imported stays, and to look through it again and again takes time; `Bridge.start` enables it
     own,others = parse(argv)
     stderr = os.fdopen(os.dup(2), "w", buffering=1, errors="backslashreplace")  # the terminal, also when fd 2 belongs to the cells
+    dying.stderr[0] = stderr.fileno()
     log_to(stderr, logging.DEBUG if "--debug" in argv else logging.WARNING)
     faulthandler.enable(stderr)
     from .early import Early

@@ -22,7 +22,7 @@ info stdin budget loops detours signals variables tracebacks outbox
 lane lines
 answers cells frames
 requests scope wire
-flags"""
+flags dying"""
 level = {room: n for n,rooms in enumerate(plan.split("\n")) for room in rooms.split()}
 
 # neighbours on one level that may import each other, in this direction
