@@ -1,16 +1,17 @@
 """Capture room: everything that is patched in the interpreter, in one table, and undone by `uninstall`.
 
-Owns sys.stdout and sys.stderr, the context of threads and executors, child processes and forks.
+Owns sys.stdout and sys.stderr, and the context of threads and executors.
 Must not know: sockets, what a request means. It asks `scope` for whom a thing is.
 Threads: `Stream` methods any; install and uninstall main.
 Spec: messaging, "Streams (stdout, stderr, etc)"."""
 
-import bdb, builtins, codecs, getpass, importlib, io, os, signal, subprocess, sys, threading, time
+import bdb, builtins, codecs, getpass, importlib, io, os, subprocess, sys, threading, time
 from importlib.machinery import PathFinder
 from threading import get_ident
 from time import perf_counter
 
 from . import keyboard, loops
+from .children import Children, popen_handles, popen_init
 from .fds import Fds
 from .frames import PENDING, cell_code, raise_pending, wait_code
 from .scope import Scope, current, here, started_by
@@ -228,39 +229,18 @@ def _calling(original, fds):
     return system
 
 
-def _popen_init(original):
-    @wait_code
-    def __init__(self, *args, **kwargs):
-        try: original(self, *args, **kwargs)
-        finally: _close(self.__dict__.pop("_ipymini_pipes", ()))  # the child has its own
-    return __init__
-
-
-def _close(fds):
-    for fd in fds: os.close(fd)
-
-
-def _popen_handles(original, fds):
-    "What Popen gives a child: pipes of its own instead of our 1 and 2, whether it would inherit them or was told to write there."
-    def _get_handles(self, stdin, stdout, stderr):
-        *rest,c2pwrite,errread,errwrite = original(self, stdin, stdout, stderr)
-        if c2pwrite > 2 and errwrite > 2: return *rest, c2pwrite, errread, errwrite
-        with fds.lock: self._ipymini_pipes = pipes = fds.pipes_for_child()
-        ours = dict(zip((1, 2), pipes))
-        return *rest, ours.get(abs(c2pwrite), c2pwrite), errread, ours.get(2 if errwrite == -1 else errwrite, errwrite)
-    return _get_handles
-
-
 class Capture:
     "All patches; `install` puts them in place, `uninstall` undoes them."
 
-    def __init__(self): self.fds,self.undo,self.on_fork,self.debugger,self.pipes = Fds(), [], [], None, ()
+    def __init__(self):
+        self.fds,self.undo,self.debugger = Fds(), [], None
+        self.children = Children(self.fds)
 
     def install(self):
         "Patch the interpreter; `fds` is installed on its own, before. Main thread, once."
         drain,Popen = self.fds.drain, subprocess.Popen
         out,err = (Stream(n, fd, self.fds) for n,fd in (("stdout", 1), ("stderr", 2)))
-        os.register_at_fork(before=self._before_fork, after_in_parent=self._after_fork, after_in_child=lambda: self._child(out, err))
+        self.children.watch(out, err)
         from concurrent.futures import ThreadPoolExecutor
         table = [  # where, name, what, why
             (sys, "stdout", out, "prints go to the client"),
@@ -275,8 +255,8 @@ class Capture:
             (os, "system", _calling(_then_drain(os.system, drain), self.fds), "what the child wrote comes before what the cell prints next"),
             (os, "waitpid", _then_drain(os.waitpid, drain), "the same"),
             (Popen, "_handle_exitstatus", _then_drain(Popen._handle_exitstatus, drain), "the same; subprocess calls it when a child is reaped"),
-            (Popen, "_get_handles", _popen_handles(Popen._get_handles, self.fds), "a child belongs to the request that starts it"),
-            (Popen, "__init__", _popen_init(Popen.__init__), "and alone has the pipes that it writes to"),
+            (Popen, "_get_handles", popen_handles(Popen._get_handles, self.fds), "a child belongs to the request that starts it"),
+            (Popen, "__init__", popen_init(Popen.__init__, self.fds), "and alone has the pipes that it writes to"),
             (time, "sleep", _sleep(time.sleep), "a subshell's thread has no signals"),
             (sys, "meta_path", [Ipdb, *sys.meta_path], "pdb is IPython's, as it is everywhere else in IPython"),
             *loops.patches()]
@@ -294,24 +274,3 @@ class Capture:
         for owner,name,old in reversed(self.undo): setattr(owner, name, old)
         self.undo.clear()
         self.fds.uninstall()
-
-    def _before_fork(self):
-        "Hold back signals until the child is no kernel any more: one that came before that would be taken for the kernel's, and be lost."
-        self.fds.lock.acquire()
-        self.pipes = ()  # those of the last fork are closed, should there be none now
-        self.pipes = self.fds.pipes_for_child()
-        self.fds.mask = signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGINT, signal.SIGTERM))
-
-    def _after_fork(self):
-        mask = self.fds.mask
-        try: _close(self.pipes)
-        finally: self.fds.lock.release()
-        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
-
-    def _child(self, *streams):
-        "A forked child never touches a socket: its text goes into the pipe, which the parent reads."
-        try:
-            self.fds.forked(self.pipes)
-            for s in streams: s.forked()
-            for f in self.on_fork: f()
-        finally: self._after_fork()

@@ -13,6 +13,7 @@ from time import monotonic
 import zmq
 from zmq.backend import Socket
 
+from .dying import die
 from .lane import hide
 from .outbox import Outbox
 from .scope import EVERYBODY, PASSES
@@ -114,9 +115,7 @@ class Channels:
 
     def _guard(self, run):
         try: run()
-        except BaseException:  # a half-alive kernel is the worst kernel
-            log.critical("the io thread died", exc_info=True)
-            os._exit(70)
+        except BaseException: die("the io thread died")  # a half-alive kernel is the worst kernel
 
     def _stop(self): self.state.stopping = True
 
@@ -131,7 +130,7 @@ class Channels:
     def _turn(self):
         "Send what may leave, wait for events, and handle some of each kind, control first."
         outbox,state = self.outbox, self.state
-        wait = self._one("outbox", self._drain)
+        wait = self._one("the outbox", self._drain)
         outbox.make_room()
         if (due := self.clock.wait()) is not None: wait = due if wait is None else min(wait, due)
         outbox.asleep,outbox.holding = wait is None, wait is not None
@@ -139,16 +138,16 @@ class Channels:
         events = dict(self.poller.poll(wait))
         outbox.asleep = outbox.holding = False
         for s in state.order:
-            if events.pop(s, None): self._one("message", self.handlers[s])
-        for s in events: self._one("event", self.handlers[s])
-        for _ in range(len(state.calls)): self._one("call", state.calls.popleft())
-        for f in self.clock.due(): self._one("call", f)
+            if events.pop(s, None): self._one("messages", self.handlers[s])
+        for s in events: self._one("an event", self.handlers[s])
+        for _ in range(len(state.calls)): self._one("a call", state.calls.popleft())
+        for f in self.clock.due(): self._one("a timer", f)
 
     def _one(self, what, f):
         "Call `f`: a slip in one item costs that item, never the thread."
         began = monotonic()
         try: return f()
-        except BaseException: log.exception("a slip on io, in one %s", what)  # also an asynchronous exception
+        except BaseException: log.exception("a slip on io, in %s", what)  # also an asynchronous exception
         finally:
             if (took := monotonic() - began) > self.state.longest[0]: self.state.longest = took, f"{what} {f!r}"
 
@@ -234,8 +233,8 @@ class Channels:
         return True
 
     def _finish(self):
-        for _ in range(len(self.state.calls)): self._one("call", self.state.calls.popleft())
-        self._one("outbox", lambda: self.outbox.finish(0.5))
+        for _ in range(len(self.state.calls)): self._one("a call", self.state.calls.popleft())
+        self._one("the outbox", lambda: self.outbox.finish(0.5))
         for s in self.sockets.values(): s.close()
         for ctx in self.state.contexts: ctx.term()
         self.state.heart.join(0.5)

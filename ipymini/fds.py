@@ -1,11 +1,13 @@
 """Fds room: what is written past Python, to file descriptors 1 and 2, by C code and by child processes.
 
-Owns the pipes that stand for 1 and 2, those of child processes, and who reads them.
+Owns the pipes that stand for 1 and 2, and the reading of these and of children's.
 Must not know: sockets, what a request means; it asks `scope` whose a child is.
-Threads: `drain` any (one at a time); `install`, `uninstall` and `close` main; `pipes_for_child` the thread that starts it.
+Threads: `drain` any (one at a time); `install`, `uninstall` and `close` main; `read_for` the thread that starts a child; `forked` a child's.
 Spec: messaging, "Streams (stdout, stderr, etc)"."""
 
-import codecs, contextlib, fcntl, os, select, threading
+import codecs, contextlib, fcntl, functools, os, select, threading
+from collections import deque
+from itertools import chain, repeat
 
 from .frames import wait_code
 from .scope import NOBODY, Scope, late, started_by
@@ -13,6 +15,7 @@ from .scope import NOBODY, Scope, late, started_by
 READ = 1 << 16       # bytes
 PIPE_SIZE = 1 << 20  # what C code may write while it holds the GIL before it blocks
 NAMES = "stdout", "stderr"
+at_once = functools.partial(deque, maxlen=0)  # run an iterator over functions of C to its end in one step: no interrupt comes out in the middle
 
 
 class Pipe:
@@ -58,31 +61,37 @@ class Fds:
             self._add(Pipe(r, name))
         return list(self.pipes) if self.epoll is None else [self.epoll.fileno()]
 
-    def _add(self, pipe):
-        self.pipes[pipe.fd] = pipe
-        if self.epoll is not None: self.epoll.register(pipe.fd, select.EPOLLIN)
+    def _add(self, *pipes):
+        fds = [p.fd for p in pipes]
+        watch = () if self.epoll is None else map(self.epoll.register, fds, repeat(select.EPOLLIN))
+        at_once(chain(map(self.pipes.__setitem__, fds, pipes), watch))
 
     def _remove(self, pipe):
         "Its last writer has closed it."
-        del self.pipes[pipe.fd]
-        self.epoll.unregister(pipe.fd)
-        os.close(pipe.fd)
+        fd = pipe.fd,
+        unwatch = () if self.epoll is None else map(self.epoll.unregister, fd)
+        at_once(chain(map(self.pipes.pop, fd), unwatch, map(os.close, fd)))
 
-    def pipes_for_child(self):
-        """Two descriptors for a new child process to write to, which the caller closes as soon as the child has them; none where it has to do with 1 and 2. The caller
-        holds `lock`."""
-        scope = started_by()
-        if scope is None or not self.own or self.epoll is None: return ()
-        ends = [os.pipe() for _ in NAMES]
-        for (r,_),name in zip(ends, NAMES): self._add(Pipe(r, name, scope))
-        return [w for _,w in ends]
+    def child_of(self):
+        "The request whose child is about to be made, if its text is to be read here; else None."
+        return started_by() if self.own and self.epoll is not None else None
 
-    def forked(self, pipes):
-        "In a child, which writes to its `pipes`, unless it was given something else already (forkpty). Nobody reads here, and its own children share what it has."
-        for fd,pipe in zip((1, 2), pipes):
-            with contextlib.suppress(OSError):
-                if os.path.samestat(os.stat(fd), self.own[fd]): os.dup2(pipe, fd)
-        self.own,self.pipes,self.ready = {}, {}, nothing
+    def read_for(self, scope, readers):
+        "Read the pipes `readers`, of a child's stdout and stderr, for the request `scope`. Any thread."
+        self._add(*(Pipe(r, name, scope) for r,name in zip(readers, NAMES)))
+
+    def kind_of(self, fd):
+        "Which of 1 and 2 the descriptor `fd` is, also under another number; None if it is something else: the user's own, or closed."
+        with contextlib.suppress(OSError):
+            stat = os.fstat(fd)
+            return next((n for n,own in self.own.items() if os.path.samestat(stat, own)), None)
+
+    def forked(self, writers):
+        "In a child, which writes to its `writers`, unless it was given something else already (forkpty, dup2). Nobody reads here, and its own children share what it has."
+        ours = dict(zip((1, 2), writers))
+        for fd in (1, 2):
+            if (w := ours.get(self.kind_of(fd))) is not None: os.dup2(w, fd)
+        self.own,self.pipes,self.ready,self.lock = {}, {}, nothing, threading.Lock()  # another thread may have had the lock
 
     def uninstall(self):
         "Let 1 and 2 be what they were; what is in the pipes is published."

@@ -68,7 +68,7 @@ class Kernel:
         "Make the shell, inside the context that cells share. Main thread."
         from .bridge import Bridge
         from .compat import KernelFacade
-        self.capture.on_fork.append(self.forked)
+        self.capture.children.on_fork.append(self.forked)
         self.capture.install()
         bridge = Bridge(self.main.worker, KernelFacade(self))
         bridge.start(*args)

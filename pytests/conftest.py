@@ -31,7 +31,17 @@ atexit.register(shutil.rmtree, TMP, ignore_errors=True)
 isolate(TMP)
 
 from debugging import debugging  # noqa: E402
-from harness import Kernel, raw_client  # noqa: E402 (the surroundings come first)
+from harness import Kernel, raw_client, slack  # noqa: E402 (the surroundings come first)
+
+
+watched = []  # io's longest item of each whole-kernel test: (seconds, what, test)
+HELD_UP = 1.0  # seconds: io never waits; on a busy machine it waits for the interpreter's lock
+
+
+@pytest.hookimpl
+def pytest_terminal_summary(terminalreporter):
+    "What held up io longest."
+    for seconds, what, test in sorted(watched, reverse=True)[:3]: terminalreporter.write_line(f"io's longest: {seconds:.3f} s in {what} ({test})")
 
 
 send = AsyncZMQSocketChannel.send
@@ -56,18 +66,19 @@ def shared():
 
 
 @pytest.fixture
-def kernel(shared):
+def kernel(shared, request):
     "The module's kernel, idle, with nothing unread. A test that leaves it dead or stuck fails, and the next gets a new one."
     k = shared[0]
     k.runs.clear()
     k.unsolicited.clear()
     yield k
     k.answers = []
-    try: k.execute("", silent=True, timeout=5)  # no query: those overtake a cell that is stuck
+    try: watched.append((*k.rest(), request.node.nodeid))
     except AssertionError:
         k.close()
         shared[0] = Kernel()
         raise
+    assert watched[-1][0] < HELD_UP * slack(), f"io was held up for {watched[-1][0]:.2f} s in {watched[-1][1]}"
 
 
 @pytest.fixture

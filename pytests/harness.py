@@ -13,6 +13,7 @@ KERNEL_NAME = os.environ.get("IPYMINI_TEST_KERNEL", "ipymini")
 TIMEOUT = float(os.environ.get("IPYMINI_TEST_TIMEOUT", 20))
 CHANNELS = ("shell", "control", "stdin", "iopub")
 DELIM = b"<IDS|MSG>"
+LONGEST = "(lambda state: (state.longest, setattr(state, 'longest', (0.0, '')))[0])(get_ipython().kernel._kernel.channels.state)"
 
 
 def wait_until(pred, timeout=TIMEOUT, what="", step=0.01):
@@ -259,6 +260,12 @@ class Kernel(Client):
         "The kernel's resident bytes, after a collection and without what the allocator only keeps for later."
         self.execute("import ctypes, gc\ngc.collect()\nif hasattr(ctypes.CDLL(None), 'malloc_trim'): ctypes.CDLL(None).malloc_trim(0)", silent=True).ok()
         return psutil.Process(self.pid).memory_info().rss
+
+    def rest(self, timeout=5):
+        "Wait until the kernel is idle; the longest that io was at one thing since the last time, as (seconds, what)."
+        run = self.execute("", silent=True, user_expressions=dict(longest=LONGEST), timeout=timeout)  # no query: those overtake a cell that is stuck
+        told = run.content.get("user_expressions", {}).get("longest", {}).get("data", {}).get("text/plain")
+        return eval(told) if told else (0.0, "")
 
     def log_text(self, n=3000): return self.log_path.read_text(errors="replace")[-n:]
 

@@ -197,7 +197,7 @@ def test_jobs_belong_to_who_submitted_them(out, capture):
 def test_fork(out, capture):
     "A child's text goes through the pipe, once, whatever way it prints; the parent's state is not touched."
     forked = []
-    capture.on_fork.append(lambda: forked.append(1))
+    capture.children.on_fork.append(lambda: forked.append(1))
     with scope(out, "a"):
         print("parent")
         pid = os.fork()

@@ -17,7 +17,8 @@ bridge debugger worker channels
 config
 shell
 capture comms dap compat magics eventloops kernelspec
-fds keyboard
+children keyboard
+fds
 info stdin budget loops detours signals variables tracebacks outbox
 lane lines
 answers cells frames

@@ -73,18 +73,20 @@ def test_too_few_frames():
     codec = Codec("")
     refused(codec, [], "no delimiter")
     refused(codec, [b"id", b"sig", b"{}", b"{}", b"{}", b"{}"], "no delimiter")
-    for n in range(5): refused(codec, [b"id", *frames()[:n+1]], f"only {n} frames")
+    for n in range(5): refused(codec, [b"id", *frames()[:n+1]], f"too few frames after the delimiter: {n}")
 
 
 @pytest.mark.parametrize("bad,why", [
-    (b"", "no JSON"), (b"{", "no JSON"), (b"\xff\xfe\x00", "no JSON"), (b"[" * 100_000, "no JSON"), (b"[]", "list, not an object"), (b"null", "NoneType"),
+    (b"", "no JSON"), (b"{", "no JSON"), (b"\xff\xfe\x00", "no JSON"), (b"[" * 100_000, "no JSON"), (b"[]", "no object: list"), (b"null", "NoneType"),
     (b"3", "int"), (b'"x"', "str")], ids=lambda v: str(v)[:12])
 def test_bad_parts(bad, why):
-    "Broken JSON or no object: the message is dropped, but for the content, whose sender deserves an answer."
+    "Broken JSON or no object: with a good header the message is genuine, and its sender deserves an answer: what is wrong takes the content's place."
     codec = Codec("")
-    for part in ("header", "parent", "metadata"): refused(codec, frames(**{part: bad}), f"{'parent_header' if part == 'parent' else part} is .*{why}")
-    msg = codec.unpack(frames(content=bad))
-    assert isinstance(msg.content, str) and why in msg.content and msg.content.startswith("content is ")
+    refused(codec, frames(header=bad), f"header is .*{why}")
+    for part,name in dict(parent="parent_header", metadata="metadata", content="content").items():
+        msg = codec.unpack(frames(**{part: bad}))
+        assert isinstance(msg.content, str) and why in msg.content and msg.content.startswith(f"{name} is ")
+        assert isinstance(msg.metadata, dict) and isinstance(msg.parent_header, dict)
 
 
 @pytest.mark.parametrize("key", ["msg_id", "msg_type"])

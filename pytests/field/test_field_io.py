@@ -70,7 +70,9 @@ def answer(raw, channel, frames):
 @pytest.fixture(scope="module")
 def bare():
     "A client of bare frames on a kernel whose checking client looks away."
-    with started() as k, raw_client(k.km.connection_file) as c: yield c
+    with started() as k:
+        k.execute("1").ok()  # a kernel that still starts answers kernel_info whatever the subshell
+        with raw_client(k.km.connection_file) as c: yield c
 
 
 ODD = [1, 1.5, True, [], [1], {}, dict(a=1), "gone", "", [["deep"]]]
@@ -275,7 +277,7 @@ def pieces(run):
 def test_a_progress_bar_with_prints(kernel):
     "Bar on stderr, prints on stdout: three outputs at most as fast as that."
     run = kernel.execute("from tqdm import tqdm\nfor i in tqdm(range(30), mininterval=0): print(i)").ok()
-    assert run.stdout == "".join(f"{i}\n" for i in range(30)) and pieces(run) <= 3
+    assert run.stdout == "".join(f"{i}\n" for i in range(30)) and pieces(run) <= 3 * slack()
 
 
 COMM = """from comm import create_comm

@@ -1,0 +1,75 @@
+"""What a cell and its children write arrives where it is meant to go, whatever is done to descriptors 1 and 2, and forks are never left half done.
+Spec: messaging, "Streams (stdout, stderr, etc)"; Python's documentation of os.register_at_fork."""
+from pathlib import Path
+import pytest
+
+PYTESTS = Path(__file__).resolve().parent.parent
+
+INTERRUPTED_FORKS = """import gc, os, signal, sys
+from types import SimpleNamespace
+sys.path.insert(0, {pytests!r})
+from gaps import gaps, interrupted
+sys.unraisablehook = lambda raised: None
+def start():
+    {start}
+def look(frame, event, arg):
+    if f'{{os.sep}}ipymini{{os.sep}}' in frame.f_code.co_filename and frame.f_code.co_name not in ('__del__', 'drain', '_publish', '_read_all', '_whose', 'read'): codes.add(frame.f_code)
+codes = set()
+sys.settrace(look)
+start()
+sys.settrace(None)
+def state(): return signal.pthread_sigmask(signal.SIG_BLOCK, ()), len(os.listdir('/proc/self/fd'))
+import time
+for code in codes:
+    for gap in gaps(SimpleNamespace(__code__=code)): interrupted(start, gap)
+before = state()
+for code in codes:
+    for gap in gaps(SimpleNamespace(__code__=code)): interrupted(start, gap)
+end = time.time() + 5
+while state() != before and time.time() < end: time.sleep(.01)
+start()
+print('places:', len(codes) > 3, 'left:', state() == before or (before, state()))
+"""
+STARTS = dict(fork="pid = os.fork()\n    if not pid: os._exit(0)\n    os.waitpid(pid, 0)", pty="import pty\n    pid, fd = pty.fork()\n    if not pid: os._exit(0)\n    os.close(fd)\n    os.waitpid(pid, 0)",
+    preexec="import subprocess\n    p = subprocess.Popen(['true'], preexec_fn=int)\n    p.wait()", popen="import subprocess\n    p = subprocess.Popen(['true'])\n    p.wait()")
+
+
+@pytest.mark.parametrize("how", STARTS)
+def test_forks_that_are_interrupted_anywhere(start, how):
+    "An interrupt at each place of the kernel's code that a fork runs: the next one is not stuck, no signal stays blocked, no descriptor open."
+    run = start().execute(INTERRUPTED_FORKS.format(pytests=str(PYTESTS), start=STARTS[how]), timeout=60)
+    assert run.status == "ok" and run.stdout == "places: True left: True\n", run
+
+
+TO_FILE = "import os, subprocess, sys\nkept = [os.dup(n) for n in (1, 2)]\nf = os.open({path!r}, os.O_RDWR | os.O_CREAT)\n{go}\n[os.dup2(k, n) for k, n in zip(kept, (1, 2))]\nos.close(f)"
+BOTH = "echo out; echo err >&2"
+REDIRECTED = dict(
+    run       = (f"os.dup2(f, 1)\nsubprocess.run({BOTH!r}, shell=True)", "out\n", "", "err\n"),
+    stderr    = (f"os.dup2(f, 2)\nsubprocess.run({BOTH!r}, shell=True)", "err\n", "out\n", ""),
+    to_stdout = (f"os.dup2(f, 1)\nsubprocess.run({BOTH!r}, shell=True, stderr=subprocess.STDOUT)", "out\nerr\n", "", ""),
+    number    = (f"os.dup2(f, 1)\nsubprocess.run({BOTH!r}, shell=True, stdout=1)", "out\n", "", "err\n"),
+    system    = (f"os.dup2(f, 1)\nos.system({BOTH!r})", "out\n", "", "err\n"),
+    magic     = ("os.dup2(f, 1)\nget_ipython().system('echo out')", "out\n", "", ""),
+    fork      = ("os.dup2(f, 1)\npid = os.fork()\nif not pid:\n    print('out')\n    print('err', file=sys.stderr)\n    sys.stdout.flush()\n    os._exit(0)\nos.waitpid(pid, 0)", "out\n", "", "err\n"),
+    joined    = (f"os.dup2(1, 2)\nsubprocess.run({BOTH!r}, shell=True)", "", "out\nerr\n", ""),
+    other     = (f"subprocess.run({BOTH!r}, shell=True, stdout=kept[1])", "", "", "out\nerr\n"))
+
+
+@pytest.mark.parametrize("how", REDIRECTED)
+def test_children_of_a_cell_that_has_redirected_its_descriptors(kernel, tmp_path, how):
+    "They write where 1 and 2 lead, as pytest's capfd has it; and to the cell again when they are put back."
+    go, in_file, out, err = REDIRECTED[how]
+    path = tmp_path / "f"
+    run = kernel.execute(TO_FILE.format(path=str(path), go=go)).ok()
+    assert (path.read_text(), run.stdout, run.stderr) == (in_file, out, err)
+    assert kernel.execute(f"subprocess.run({BOTH!r}, shell=True);").ok().stdout == "out\n"
+
+
+@pytest.mark.parametrize("fds", ["1", "2", "1, 2"])
+def test_closed_descriptors(start, fds):
+    "Children have none of those either, and the others go to the cell; Python's own prints, too."
+    k = start()
+    k.execute(f"import os, subprocess, sys\nfor fd in ({fds},): os.close(fd)").ok()
+    run = k.execute(f"print('printed')\nprint('bad', file=sys.stderr)\nsubprocess.run({BOTH!r}, shell=True, stdin=subprocess.DEVNULL);").ok()
+    assert run.stdout == "printed\n" + "out\n" * ("1" not in fds) and run.stderr.startswith("bad\n")
+    assert ("err\n" in run.stderr) == ("2" not in fds)
