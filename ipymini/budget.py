@@ -5,9 +5,9 @@ Threads: any may call `within`; the call itself runs on a thread of its own. One
 into it could break off an import in the middle, and what it was importing would stay broken.
 Spec: none."""
 
-import threading, time
+import contextvars, threading, time
 
-from .lane import hide
+from .lane import KernelThread, hide
 
 SLICE = 0.02  # seconds between two looks at whether the result is still wanted
 
@@ -24,7 +24,7 @@ def within(seconds, is_moot, f, *args):
         try: box.append((f(*args), None))
         except BaseException as e: box.append((None, e))  # carried over to who waits
         finally: done.set()
-    thread = threading.Thread(target=run, name="within", daemon=True)
+    thread = KernelThread(lambda context=contextvars.copy_context(): context.run(run), "within")
     hide(thread)
     thread.start()
     until = time.monotonic() + seconds

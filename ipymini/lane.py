@@ -6,10 +6,23 @@ Threads: `put` from io or a worker; what is put is called on the lane's own.
 Spec: none (DEV.md, "Threads")."""
 
 import functools, logging, queue, threading, time
+from types import FunctionType
+
+from .dying import die
 
 log = logging.getLogger("ipymini.lane")
 PATIENCE = 0.05  # seconds that a query waits behind a cell before somebody else answers it
 ENOUGH = 1.0     # seconds that it waits behind any number of short ones
+SLIPS = 20       # exceptions in a row after which a loop is taken for broken
+
+
+class KernelThread(threading.Thread):
+    """A daemon thread of the kernel's own. Trace and profile functions that a cell has for new threads (`threading.settrace`) are not its own: one that raises would end it
+    before it begins."""
+
+    def __init__(self, target, name): super().__init__(target=target, name=name, daemon=True)
+
+    _bootstrap_inner = FunctionType(threading.Thread._bootstrap_inner.__code__, vars(threading) | dict(_trace_hook=None, _profile_hook=None))
 
 
 class Lane:
@@ -30,7 +43,7 @@ class Lane:
         if self.thread is None and not self.queue.empty(): self._start()
 
     def _start(self):
-        self.thread = thread = threading.Thread(target=self._run, name=self.name, daemon=True)
+        self.thread = thread = KernelThread(self._run, self.name)
         hide(thread)
         try: thread.start()
         except BaseException:  # no thread can be started now; who comes next tries again, and serves what others have put meanwhile
@@ -38,9 +51,9 @@ class Lane:
             raise
 
     def _run(self):
-        while threading.current_thread() is self.thread:  # two threads may put the first items at once: one lane is enough
-            try: self.serve(self.queue.get())
-            except BaseException: log.exception("a slip on the %s thread", self.name)  # it costs that item alone; also an asynchronous exception
+        unbroken(f"the {self.name} thread", self._serve_next, lambda: threading.current_thread() is self.thread)  # two may put the first items at once: one lane is enough
+
+    def _serve_next(self): self.serve(self.queue.get())
 
 
 class Overtaking(Lane):
@@ -59,6 +72,27 @@ class Overtaking(Lane):
         ready = may()
         if ready and (not claims or worker.claim(msg)): serve(msg)
         if not ready or not claims: self.queue.put((time.monotonic() + PATIENCE, *item[1:]))
+
+
+def unbroken(what, step, goes_on):
+    """Call `step()` as long as `goes_on()`. A slip costs that step alone; so does an asynchronous exception, wherever it comes out, and a trace function that raises. Only
+    a loop that is itself broken (SLIPS in a row) ends the process, and says why."""
+    for _ in range(SLIPS):
+        try: return _steps(what, step, goes_on)
+        except BaseException: continue  # an asynchronous exception between two steps, or while another one is being logged
+    die(f"{what} is broken")
+
+
+def _steps(what, step, goes_on):
+    slips = 0
+    while goes_on():
+        try:
+            step()
+            slips = 0
+        except BaseException:
+            slips += 1
+            if slips > SLIPS: die(f"{what} is broken")
+            log.exception("a slip on %s", what)
 
 
 def hide(thread):

@@ -7,7 +7,7 @@ Spec: messaging, "Kernel shutdown"; jupyter_client's documentation on JPY_PARENT
 
 import contextlib, os, signal, threading, time
 
-from .lane import hide
+from .lane import KernelThread, hide
 
 
 class Life:
@@ -44,7 +44,7 @@ def watch_by_hand(callback, every=1.0):
     def run():
         while os.getppid() == pid: time.sleep(every)
         callback()
-    t = threading.Thread(target=run, name="parent", daemon=True)
+    t = KernelThread(run, "parent")
     hide(t)
     t.start()
 

@@ -11,6 +11,7 @@ from datetime import datetime, timezone
 from .answers import UnknownSubshellError, failure, handle, reply
 from .flags import flag
 from .frames import INTERRUPT
+from .lane import KernelThread
 from .scope import Scope, here
 from .worker import Worker
 
@@ -56,7 +57,7 @@ class Subshell:
                 ready.set()
                 self.refuse_rest()
                 if self.bridge: self.bridge.end()
-        self.thread = threading.Thread(target=run, name=f"subshell-{self.id}", daemon=True)
+        self.thread = KernelThread(run, f"subshell-{self.id}")
         self.thread.start()
         ready.wait()
 

@@ -69,6 +69,7 @@ class Worker:
         "Serve until `stop`. `ready()` is called when the loop exists. A KeyboardInterrupt that reaches the loop itself is not ours to die of."
         self.thread = threading.current_thread()
         self.loop = asyncio.new_event_loop()
+        self.loop.time = time.monotonic  # whatever the user's code puts in the place of that
         asyncio.set_event_loop(self.loop)
         OURS.add(self.loop)
         self.bell = asyncio.Event()

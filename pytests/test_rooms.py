@@ -21,7 +21,7 @@ children keyboard
 fds
 info stdin budget loops detours signals variables tracebacks outbox
 lane lines
-answers cells frames
+answers cells frames sealed
 requests scope wire
 flags dying"""
 level = {room: n for n,rooms in enumerate(plan.split("\n")) for room in rooms.split()}
