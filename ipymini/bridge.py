@@ -5,7 +5,7 @@ Must not know: sockets, message headers, status, who asks. A user's error is dat
 Threads: the worker's that owns it; completions, and queries that overtake, the query lane's.
 Spec: messaging, "Messages on the shell (ROUTER/DEALER) channel"."""
 
-import asyncio, gc, logging, os, sys, threading, warnings
+import asyncio, atexit, gc, logging, os, sys, threading, warnings
 
 from IPython.core.async_helpers import _asyncio_runner
 from IPython.core.completer import ProvisionalCompleterWarning, rectify_completions
@@ -25,7 +25,6 @@ log = logging.getLogger("ipymini.bridge")
 abandoned = []       # coroutines that cannot be run to their end; closed, they would show a GeneratorExit
 COLD = 0.8           # seconds that the first completion may take, which imports Jedi: JupyterLab waits for a second; Jedi is ready for the next one then
 INSPECTING = threading.Lock()  # all shells have one inspector, which keeps in itself what it writes to
-HISTORY_DELAY = 1.0  # seconds after which inputs reach the history database, many at a time
 
 
 def allow_provisional():
@@ -46,9 +45,8 @@ class Bridge:
     "One shell. `start` first, on the worker's thread."
 
     def __init__(self, worker, kernel=None, app=None, shell=None):
-        self.worker,self.kernel,self.app,self.shell,self.saving = worker, kernel, app, shell, False
+        self.worker,self.kernel,self.app,self.shell = worker, kernel, app, shell
         self.late = None  # the thread of a completion that has taken too long
-        self.history_lock = threading.Lock()  # SQLite crashes if one thread closes a connection that another uses
 
     def start(self, argv=(), connection_file=""):
         "Make the shell as IPython's configuration says, and run what that wants run at startup."
@@ -59,7 +57,8 @@ class Bridge:
         self.shell = self.app.forgive(self._make_shell)
         self.shell.displayhook.topic = b"execute_result"
         if os.environ.get("IPYMINI_USE_JEDI", "").strip(): self.shell.Completer.use_jedi = flag("IPYMINI_USE_JEDI")
-        if "db_cache_size" not in self.app.config.get("HistoryManager", {}): self.shell.history_manager.db_cache_size = 1 << 30  # see _save_soon
+        atexit.unregister(self.shell.atexit_operations)  # it would take their names from threads that still run: see `let_go`
+        atexit.register(self.end_history)
         begin_collecting()
         self.app.start_shell(self.shell)
 
@@ -88,7 +87,7 @@ class Bridge:
             with self.worker.user: result = await self._run(code, dict(store_history=store, silent=silent, cell_id=cell_id, cell_meta=cell_meta))
         except (KeyboardInterrupt, asyncio.CancelledError): return self._interrupted()
         except Exception as e: return self._failed(e)
-        if store: self._save_soon()
+        if store: shell.history_manager.save_soon()
         err = result.error_before_exec or result.error_in_exec
         if isinstance(err, asyncio.CancelledError) and err.args == (INTERRUPT,): err = KeyboardInterrupt()
         if isinstance(err, KeyboardInterrupt) and not scope.traceback: return self._interrupted()  # twice: where IPython was to show the first it says so on stderr
@@ -130,17 +129,6 @@ class Bridge:
 
     @cell_code
     def _expressions(self, expressions): return self.shell.user_expressions(expressions)
-
-    def _save_soon(self):
-        "Let inputs reach the history database soon, not now: a commit a cell costs a third of a trivial cell's time."
-        if self.saving: return
-        self.saving = True
-        self.worker.loop.call_later(HISTORY_DELAY, self._save)
-
-    def _save(self):
-        self.saving = False
-        hm = self.shell.history_manager
-        if hm.using_thread and hm.save_flag is not None: hm.save_flag.set()
 
     # --- questions
 
@@ -215,8 +203,7 @@ class Bridge:
             search=lambda: hm.search(pattern, raw=raw, output=output, n=n, unique=unique))
         if hist_access_type not in kinds: raise ValueError(f"hist_access_type must be one of {', '.join(kinds)}, not {hist_access_type!r}")
         number = {0: hm.session_number}  # IPython calls the current session 0 in ranges
-        with self.history_lock: found = list(kinds[hist_access_type]())
-        return dict(status="ok", history=[(number.get(s, s), line, inp) for s,line,inp in found])
+        return dict(status="ok", history=[(number.get(s, s), line, inp) for s,line,inp in kinds[hist_access_type]()])
 
     @cell_code
     def comm(self, msg):
@@ -227,13 +214,24 @@ class Bridge:
 
     def stop(self):
         "Write the history; the shell is not used afterwards."
-        try: self.shell.history_manager.writeout_cache()
-        except Exception: log.warning("the history could not be written", exc_info=True)  # a locked or broken database must not hold up an end
+        try: self.shell.history_manager.stop()
+        except Exception: log.warning("the history could not be written", exc_info=True)  # it is in the user's hands, and must not hold up an end
+
+    def end_history(self):
+        "End the session in the history database."
+        shell,hm = self.shell, self.shell.history_manager
+        if hm is None: return
+        hm.end_session()
+        hm.close()
+        shell.history_manager = None
+
+    def let_go(self):
+        "Do what else IPython does at exit: it lets go of the user's objects, files that are open for one. Nothing of the user's runs afterwards."
+        self.shell.atexit_operations()
 
     def end(self):
-        "End what a subshell's shell keeps open: its history and the thread that saves it."
-        self.stop()
-        with self.history_lock: self.shell.history_manager.close()
+        "End what a subshell's shell keeps open: its history."
+        self.shell.history_manager.close()
 
 
 @cell_code

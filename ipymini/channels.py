@@ -288,7 +288,8 @@ def passes(msg_type, content):
 
 def _echo(socket):
     try: zmq.proxy(socket, socket)  # in C: echoes while Python holds the GIL
-    except zmq.ContextTerminated: socket.close(0)
+    except zmq.ContextTerminated: return
+    finally: socket.close(0)  # also if an asynchronous exception comes out: the context would wait for it
 
 
 def _send(s, frames):

@@ -32,11 +32,12 @@ def die(what, code=70):
 
 def _leave(code):
     try:
-        for f in before: _try(f)
+        for f in before: guarded(f)
     finally: _exit(code)
 
 
-def _try(f):
+def guarded(f):
+    "Call `f()`; what it raises is said, and over."
     try: f()
     except BaseException: say(f"[ipymini] ERROR | {told(sys.exc_info()[1])}")
 

@@ -5,24 +5,27 @@ Must not know: zmq (`Channels` sends), IPython (`Bridge` runs), what shell reque
 Threads: `run` and the handlers of signals main; `route` and short control requests on io; subshells are made and ended on the control lane; debug_request on the debug lane.
 Spec: messaging, "Messages on the control (ROUTER/DEALER) channel"; JEP 91 (subshells)."""
 
-import contextlib, logging, os, signal, time, uuid
+import contextlib, logging, os, signal, sys, threading, time, uuid
 from types import SimpleNamespace
 
 from .answers import UnknownSubshellError, failure, handle, reply
 from .capture import Capture
 from .detours import MAGIC, Detours
+from .dying import before, guarded, last_words
+from .ending import Ending
 from .frames import PENDING
 from .lane import ENOUGH, Lane, Overtaking
-from .life import Life, leave, parent_fd, signal_children, watch_by_hand
+from .life import Life, parent_fd, watch_by_hand
+from .processes import end_family, mark_if_possible, signal_children
 from .scope import Port, Scope
 from .signals import Signals
 from .stdin import Stdin
 from .subshells import QUERIES, Subshell, is_comm
 
 log = logging.getLogger("ipymini.kernel")
-EXIT_WITHIN = 0.9  # seconds from shutdown_request to the end of the process, whatever the user's code does
-LATE = 1.0         # seconds after an interrupt_request in which main comes to its signal, however busy the machine
-TWICE = 2.0        # seconds within which a second interrupt of the same request means everything
+LATE = 1.0   # seconds after an interrupt_request in which main comes to its signal, however busy the machine
+TWICE = 2.0  # seconds within which a second interrupt of the same request means everything
+AGAIN = 1.0  # seconds after an interrupt in which the end of the kernel is none of its own: jupyter_client and papermill interrupt before they ask for a shutdown
 SUBSHELLS = {"create_subshell_request", "delete_subshell_request", "list_subshell_request"}
 
 
@@ -30,7 +33,7 @@ class Kernel:
     "The kernel that takes over from `early`. `open`, then `run`, which serves on the calling thread (the main one) until shutdown."
 
     def __init__(self, early):
-        self.channels,self.capture,self.life = early.channels, Capture(), Life(self.end_soon)
+        self.channels,self.capture,self.life = early.channels, Capture(), Life(self.end_soon, Ending(self.close))
         self.stdin,self.signals = Stdin(self.channels.send), Signals()
         self.port = Port(self.channels.send, self.channels.write, self.stdin.ask, self.drain, self.channels.catch_up, self.channels.codec.session)
         Scope.nobody = Scope(self.port)
@@ -55,14 +58,21 @@ class Kernel:
         self.channels.watch(self.signals.fd, self.signals.came)
 
     def run(self, argv=(), connection_file=""):
-        "Start IPython with the arguments `argv`, serve until shutdown, and end what was opened. Main thread."
-        self.signals.install(self.on_nudge, SIGINT=self.on_sigint, SIGTERM=lambda signum, frame: self.channels.call(lambda: self.stop(False)))
+        "Start IPython with the arguments `argv`, and serve until shutdown; sockets stay open. Main thread."
+        self.signals.install(self.on_nudge, SIGINT=self.on_sigint, SIGTERM=self.on_sigterm)
         self.main.worker.run(lambda: self.start(argv, connection_file))
-        for s in list(self.subs.values()): s.join(0.1)
+        for s in list(self.subs.values()): s.join(self.life.ending.left())
         if self.main.bridge: self.main.bridge.stop()
-        self.capture.uninstall()
+        for signum in (signal.SIGINT, signal.SIGTERM): signal.signal(signum, lambda signum, frame: None)  # jupyter_client sends a second SIGTERM at half time
+        PENDING.clear()
+
+    def close(self):
+        "Let go of the user's objects, which may have something to say about that, send what has been written, and close the sockets."
+        threading.excepthook = lambda args: None  # daemon threads miss their names from here on
+        if self.main.bridge: guarded(self.main.bridge.let_go)
+        for s in (sys.stdout, sys.stderr, sys.__stdout__, sys.__stderr__): guarded(lambda: s and s.flush())
+        guarded(self.drain)
         self.channels.close()
-        self.capture.fds.close()
 
     def start(self, *args):
         "Make the shell, inside the context that cells share. Main thread."
@@ -72,6 +82,7 @@ class Kernel:
         seal()
         self.capture.children.on_fork.append(self.forked)
         self.capture.install()
+        mark_if_possible()
         bridge = Bridge(self.main.worker, KernelFacade(self))
         bridge.start(*args)
         self.main.bridge = bridge
@@ -90,14 +101,31 @@ class Kernel:
 
     def end_soon(self): self.channels.call(lambda: self.stop(self.life.asked))
 
+    def on_sigterm(self, signum, frame):
+        self.life.signalled = True  # at once: the cell may be at its end
+        self.channels.call(lambda: self.stop(False))
+
     def stop(self, restart):
-        "End the kernel soon: interrupt what runs, and leave by force if that does not help. On io."
+        "End the kernel soon: interrupt what runs, once. It has its time, as have threads and the functions of atexit: see `ending`. On io."
         if self.life.stopping: return
         self.life.stopping,self.life.restart = True, restart
-        self.life.deadline(EXIT_WITHIN, self.channels.close)
+        self.life.ending.begin()
         for s in list(self.subs.values()): s.worker.stop()
-        self.interrupt_all()
-        self.signal_main()
+        for s in list(self.subs.values()):
+            if not self.is_hit(s): self.interrupt_for_good(s)
+
+    def is_hit(self, sub):
+        "Has what `sub` serves been interrupted just now, or is it about to be? A second time would break off what it does about the first. On io."
+        last,now = self.interrupted, time.monotonic()
+        return sub is self.main and now - last.asked < AGAIN or last.last == (sub, sub.worker.now.number) and now - last.when < AGAIN
+
+    def interrupt_for_good(self, sub):
+        "Interrupt what `sub` serves, until that is hit. Tasks of the user's are cancelled when it is over."
+        number = sub.worker.now.number
+        if sub is not self.main: return self.interrupt_sub(sub) if number else None
+        if not number: return self.signal_main()  # a task may compute
+        self.signal_for(number)
+        self.lanes["interrupts"].put(number)
 
     def drain(self): self.capture.fds.drain()
 
@@ -148,6 +176,7 @@ class Kernel:
 
     def spread(self, number):
         "What an interrupt means to others than main: if that is idle the subshell that began last is meant; the second one for the same request means all. On io."
+        if self.life.stopping: return  # which means all
         now,asked,self.interrupted.asked = time.monotonic(), self.interrupted.asked, 0.0
         if now - asked > LATE: asked = now  # by a signal; main may come late to that of a message, and what has begun since is not meant
         busy = [s for s in list(self.subs.values()) if s.worker.now.number and s.worker.now.since <= asked and s is not self.main]
@@ -301,20 +330,23 @@ def is_alone(msg): return isinstance(msg.content, dict) and str(msg.content.get(
 
 def run_kernel(early, argv=(), connection_file="", made=False):
     "Serve one kernel on what `early` has bound until it is shut down, and end the process. `made`: the file is ours. Main thread."
-    kernel = Kernel(early)
-    kernel.open()
-    early.take_over(kernel.route)
-    code = 0
-    try: kernel.run(argv, connection_file)
+    kernel,code = Kernel(early), 0
+    ending = kernel.life.ending
+    ending.acts.append(lambda: remove(connection_file, kernel.life, made))
+    before.append(lambda: end_family(0.2))
+    ending.open()
+    try:
+        kernel.open()
+        early.take_over(kernel.route)
+        kernel.run(argv, connection_file)
     except BaseException:  # the process ends here whatever happened
-        log.critical("the kernel died", exc_info=True)
+        last_words("the kernel died")
         code = 70
-    run_atexit()
-    if (made or kernel.life.orphan) and not kernel.life.restart:
+    if kernel.life.forked: os._exit(code)
+    ending.finish(code)
+
+
+def remove(connection_file, life, made):
+    "Remove the file, if the kernel has made it or nobody is there any more who could, and no other kernel is to use it."
+    if (made or life.orphan) and not life.restart:
         with contextlib.suppress(OSError): os.unlink(connection_file)
-    leave(code)
-
-
-def run_atexit():
-    import atexit
-    with contextlib.suppress(Exception): atexit._run_exitfuncs()  # what it raises it has printed

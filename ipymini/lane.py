@@ -6,6 +6,7 @@ Threads: `put` from io or a worker; what is put is called on the lane's own.
 Spec: none (DEV.md, "Threads")."""
 
 import functools, logging, queue, threading, time
+from collections import deque
 from types import FunctionType
 
 from .dying import die
@@ -30,17 +31,18 @@ class Lane:
 
     def __init__(self, name, serve, ready=True):
         self.name,self.serve,self.ready = name, serve, ready
-        self.queue,self.thread = queue.SimpleQueue(), None
+        self.items,self.bell,self.thread = deque(), queue.SimpleQueue(), None
 
     def put(self, item):
         "Queue `item`; any thread. RuntimeError if it needs a thread, and none can be started now: then it is not queued."
         if self.thread is None and self.ready: self._start()
-        self.queue.put(item)
+        self.items.append(item)
+        self.bell.put(None)
 
     def open(self):
         "Be ready."
         self.ready = True
-        if self.thread is None and not self.queue.empty(): self._start()
+        if self.thread is None and self.items: self._start()
 
     def _start(self):
         self.thread = thread = KernelThread(self._run, self.name)
@@ -53,7 +55,9 @@ class Lane:
     def _run(self):
         unbroken(f"the {self.name} thread", self._serve_next, lambda: threading.current_thread() is self.thread)  # two may put the first items at once: one lane is enough
 
-    def _serve_next(self): self.serve(self.queue.get())
+    def _serve_next(self):
+        while self.items: self.serve(self.items.popleft())
+        self.bell.get()  # here an asynchronous exception comes out of a lane that waits: no item is lost with it
 
 
 class Overtaking(Lane):
@@ -71,7 +75,7 @@ class Overtaking(Lane):
         if not worker.waits(msg): return
         ready = may()
         if ready and (not claims or worker.claim(msg)): serve(msg)
-        if not ready or not claims: self.queue.put((time.monotonic() + PATIENCE, *item[1:]))
+        if not ready or not claims: self.put((time.monotonic() + PATIENCE, *item[1:]))
 
 
 def unbroken(what, step, goes_on):

@@ -1,32 +1,24 @@
-"""Life room: what keeps the process alive, and what must not outlive it.
+"""Life room: how the kernel's life stands, and whether who started it lives.
 
-Owns the watch on the parent process, the deadline of a shutdown, and the kernel's child processes.
+Owns the watch on the parent process, and what all rooms should know about the kernel's end.
 Must not know: messages, sockets, IPython.
-Threads: any; the deadline has one of its own.
+Threads: any; where there is no pidfd, the watch has one of its own.
 Spec: messaging, "Kernel shutdown"; jupyter_client's documentation on JPY_PARENT_PID."""
 
-import contextlib, os, signal, threading, time
+import os, threading, time
 
 from .lane import KernelThread, hide
 
 
 class Life:
-    "How the kernel's life stands, and what happens to all subshells: `asked` to end (False, or True for a restart), `stopping`, `restart`, `orphan`, `forked` in a child that is no kernel."
+    """How the kernel's life stands, and what happens to all subshells: `asked` to end (False, or True for a restart), `stopping`, `restart`, `orphan`, `signalled` to end,
+    `forked` in a child that is no kernel; `ending` is the Ending."""
 
-    def __init__(self, end_soon=lambda: None):
+    def __init__(self, end_soon=lambda: None, ending=None):
         self.end_soon,self.before_cell,self.detour,self.cell_ended = end_soon, lambda: None, lambda scope: None, lambda scope: None
         self.asked,self.stopping,self.restart = None, False, False
-        self.orphan = self.forked = False
-
-    def deadline(self, seconds, before=lambda: None):
-        "Leave by force in `seconds`, after `before()`, if the process still lives then."
-        def run():
-            time.sleep(seconds)
-            before()
-            leave(1)
-        t = threading.Thread(target=run, name="deadline", daemon=True)
-        hide(t)
-        t.start()
+        self.orphan = self.forked = self.signalled = False
+        self.ending = ending
 
 
 def parent_fd(pid=None):
@@ -54,36 +46,3 @@ def _ended():
     r,w = os.pipe()
     os.close(w)
     return r
-
-
-def children(pid=None):
-    "Ids of all processes below `pid` (this one), as far as /proc tells."
-    pid,found = pid or os.getpid(), []
-    with contextlib.suppress(OSError):
-        for task in os.listdir(f"/proc/{pid}/task"):
-            with open(f"/proc/{pid}/task/{task}/children") as f: found += [int(c) for c in f.read().split()]
-    return found + [g for c in found for g in children(c)]
-
-
-def signal_children(signum, of_group=False):
-    "Send `signum` to all processes below this one; with `of_group` to those that share its process group, as a terminal would."
-    for c in children():
-        with contextlib.suppress(OSError):
-            if not of_group or os.getpgid(c) == os.getpgrp(): os.kill(c, signum)
-
-
-def end_children(within=0.2):
-    "End all processes below this one: ask, and after `within` seconds insist."
-    if not children(): return
-    signal_children(signal.SIGTERM)
-    until = time.monotonic() + within
-    while children() and time.monotonic() < until:
-        with contextlib.suppress(ChildProcessError): os.waitpid(-1, os.WNOHANG)
-        time.sleep(0.005)  # the end of foreign processes has no event to wait for
-    signal_children(signal.SIGKILL)
-
-
-def leave(code):
-    "End the process now, without the interpreter's own ending, which may wait for the user's threads."
-    end_children()
-    os._exit(code)

@@ -17,21 +17,28 @@ FEW = 8          # changes between streams within one PACE up to which their ord
 
 
 class Segment:
-    "Text of one stream and request that waits to leave; the thread `who` wrote the last of it."
-    __slots__ = ("scope", "name", "parts", "size", "since", "who")
+    "Text of one stream and request that waits to leave; the thread `who` wrote the last of it, in `parts` from number `own` on."
+    __slots__ = ("scope", "name", "parts", "size", "since", "who", "own")
 
     def __init__(self, scope, name, who):
         self.scope,self.name,self.who = scope, name, who
-        self.parts,self.size,self.since = [], 0, monotonic()
+        self.parts,self.size,self.since,self.own = [], 0, monotonic(), 0
 
     def add(self, text):
         self.parts.append(text)
         self.size += len(text)
 
+    def append(self, other):
+        "Take the text of the segment `other`, of the same stream, in."
+        self.own = len(self.parts) + other.own
+        self.parts += other.parts
+        self.size += other.size
+        self.who = other.who
+
     def cut(self):
-        "Take away and return what comes after the last line end."
+        "Take away and return what comes after the last line end, as far as it is the last thread's own."
         text = ""
-        while self.parts and not self.parts[-1].endswith("\n"):
+        while len(self.parts) > self.own and not self.parts[-1].endswith("\n"):
             head,end,tail = self.parts.pop().rpartition("\n")
             text = tail + text
             if end: self.parts.append(head + end)
@@ -117,7 +124,7 @@ class Lines:
         if not self.merged:
             for s in self.held:
                 first = self.merged.setdefault((s.scope, s.name), s)
-                if first is not s: first.parts,first.size,first.who = first.parts + s.parts, first.size + s.size, s.who
+                if first is not s: first.append(s)
             self.held = list(self.merged.values())
         key = scope, name
         if key not in self.merged: self.merged[key] = self._new(scope, name, who)
@@ -126,7 +133,7 @@ class Lines:
     def _turn(self, s, who):
         "Another thread writes on in `s`: what was set aside of its line goes before its text."
         self._set_aside(s, who)
-        s.who = who
+        s.who,s.own = who, len(s.parts)
         if self.begun: self._resume(s)
 
     def _set_aside(self, s, who):

@@ -18,7 +18,9 @@ OPEN = "sys",  # its stdout, stderr and modules are those that the user has now
 class Journal:
     "A logger whose methods do not raise: what handlers, filters or record factories of the user's keep from being logged is said on the real stderr instead."
 
-    def __init__(self, log): self.log = log
+    def __init__(self, log):
+        self.log = log
+        for level in range(10, 60, 10): log.isEnabledFor(level)  # which takes a lock of logging's for the first time, and remembers
 
     def debug(self, *args, **kw): self._tell("debug", args, kw)
     def info(self, *args, **kw): self._tell("info", args, kw)

@@ -5,7 +5,7 @@ Must not know: sockets, threads, requests; it asks `scope` for whom an output is
 Threads: the worker's that owns the shell; `publish` any.
 Spec: messaging, "Display data", "Results", "Payloads (DEPRECATED)"."""
 
-import asyncio, contextlib, logging, os, signal, subprocess, sys, threading, time, types
+import asyncio, logging, os, signal, subprocess, sys, threading, time, types
 
 from IPython.core import page, payloadpage
 from IPython.core.autocall import ZMQExitAutocall
@@ -14,7 +14,7 @@ from IPython.core.compilerop import CachingCompiler
 from IPython.core.display_trap import DisplayTrap
 from IPython.core.displayhook import DisplayHook
 from IPython.core.displaypub import DisplayPublisher
-from IPython.core.history import HistoryManager, HistoryOutput
+from IPython.core.history import HistoryOutput
 from IPython.core.interactiveshell import InteractiveShell, InteractiveShellABC
 from IPython.core.payload import PayloadManager
 from IPython.core.usage import default_banner
@@ -24,6 +24,7 @@ from IPython.utils.text import LSString, SList
 from traitlets import Any, Bool, CBool, Type, default
 
 from .cells import cell_file, own
+from .history import History, SubshellHistory
 from .requests import error_content
 from .scope import Scope, current, here
 from .wire import Msg
@@ -177,6 +178,10 @@ class ZMQInteractiveShell(InteractiveShell):
     def get_ipython(self):
         "The shell that runs the code which asks: a subshell's code sees its own."
         return here_shell(self)
+
+    def init_history(self):
+        self.history_manager = History(shell=self, parent=self)
+        self.configurables.append(self.history_manager)
 
     def init_payload(self):
         self.payload_manager = Payloads(parent=self)
@@ -348,20 +353,6 @@ class SubshellHook(ZMQShellDisplayHook):
         self.shell.push(dict(_=self._, __=self.__, ___=self.___), interactive=False)
 
 
-class SubshellHistory(HistoryManager):
-    "The history of a subshell: a session of its own in the same database; `In` and `_i` are the parent's."
-
-    def store_inputs(self, line_num, source, source_raw=None):
-        with self.lock_out_names(): super().store_inputs(line_num, source, source_raw)
-
-    @contextlib.contextmanager
-    def lock_out_names(self):
-        shell = self.shell
-        shell.is_storing = True
-        try: yield
-        finally: shell.is_storing = False
-
-
 def fork_shell(main, subshell_id):
     "A shell that shares everything with `main` but its count, history, values and payloads: magics, hooks, formatters and names are one."
     sub = type(main).__new__(type(main))
@@ -370,8 +361,7 @@ def fork_shell(main, subshell_id):
     sub._trait_values.update(main._trait_values)
     sub.subshell_id,sub.execution_count,sub.configurables = subshell_id, 1, list(main.configurables)
     sub.exit_now = False
-    sub.history_manager = SubshellHistory(shell=sub, parent=sub)
-    sub.history_manager.db_cache_size = main.history_manager.db_cache_size
+    sub.history_manager = SubshellHistory(shell=sub, main=main.history_manager, parent=sub)
     sub.displayhook = SubshellHook(parent=sub, shell=sub, cache_size=main.cache_size)
     sub.payload_manager = type(main.payload_manager)(parent=sub)
     return sub

@@ -12,6 +12,7 @@ from .answers import UnknownSubshellError, failure, handle, reply
 from .flags import flag
 from .frames import INTERRUPT
 from .lane import KernelThread
+from .requests import error_content
 from .scope import Scope, here
 from .worker import Worker
 
@@ -47,19 +48,24 @@ class Subshell:
 
     def start_thread(self, bridge_of):
         "Serve on a thread of its own; `bridge_of(worker)` makes the bridge there. Returns when it is ready; its exception if it cannot be."
-        ready = threading.Event()
+        ready,failed = threading.Event(), []
         def start():
             self.bridge = bridge_of(self.worker)
             ready.set()
         def run():
             try: self.worker.run(start)
+            except BaseException as e:
+                failed.append(e)  # no descriptors for its loop, for one
+                log.exception("the thread of subshell %s ends", self.id)
             finally:
+                self.worker.stopping = True
                 ready.set()
                 self.refuse_rest()
                 if self.bridge: self.bridge.end()
         self.thread = KernelThread(run, f"subshell-{self.id}")
         self.thread.start()
         ready.wait()
+        if self.bridge is None: raise failed[0]
 
     def join(self, timeout):
         "Wait for the end of the subshell's thread; False if it took longer than `timeout` seconds."
@@ -74,6 +80,7 @@ class Subshell:
             content = dict(status="aborted") if self.is_aborting(msg) else handle(self.table, scope)
             if asyncio.iscoroutine(content): content = await finish(scope, content)
             if self.life.forked: end_child(content)
+            if self.life.signalled: content = ended(scope, content)
             self.port.drain()
             self.life.cell_ended(scope)  # before the reply, as are the aborts: a client that has seen it may send what goes the usual way
             stopped = self.stop_queued(scope, content)
@@ -131,6 +138,19 @@ class Subshell:
     def comm_info(self, scope, target_name): return self.bridge.comm_info(target_name)
 
     def comm(self, scope, **ids): self.bridge.comm(scope.msg)
+
+
+class KernelEnded(Exception):
+    "Why a cell is an error at whose end the kernel ends by a signal: nothing that comes behind it is served."
+
+
+def ended(scope, content):
+    "The content of the reply to a cell during which the kernel was ended: its client would go on if it were told that all is well. What fails anyway tells why."
+    if scope.msg.type != "execute_request" or content["status"] != "ok": return content
+    e = KernelEnded("SIGTERM has ended the kernel while this cell ran")
+    error = error_content(KernelEnded, e, [f"{KernelEnded.__name__}: {e}"])
+    scope.emit("error", error)
+    return content | dict(status="error") | error
 
 
 async def finish(scope, coro):

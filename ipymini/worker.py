@@ -83,15 +83,17 @@ class Worker:
         self.server.result()
         self.loop.close()
 
-    async def _end(self, within=0.3):
-        "Let what was being served be answered: completions on their lane, for a while, and unlocked cells, which are cancelled. Then the user's tasks are: as asyncio.run does it."
-        self._cancel(False)
+    async def _end(self, soon=0.3, within=2.5):
+        """Let what was being served be answered: completions on their lane, `soon`, and unlocked cells, which are cancelled. Then the user's tasks are: as asyncio.run does it.
+        What is cancelled already has its `finally` to do, for which it has time, `within` seconds; a second CancelledError would break that off."""
+        cells = [t for t in self.now.unlocked if not t.done()]
+        _cancel_once(cells, INTERRUPT)
         rest = [t for t in self.now.servers if t is not self.server and not t.done()]
-        late = (await asyncio.wait(rest, timeout=within))[1] if rest else ()
+        late = (await asyncio.wait(rest, timeout=within if cells else soon))[1] if rest else ()
         for t in late: t.cancel(INTERRUPT)
-        if late: await asyncio.wait(late, timeout=within)
+        if late: await asyncio.wait(late, timeout=soon)
         tasks = asyncio.all_tasks() - {asyncio.current_task()}
-        for t in tasks: t.cancel()
+        _cancel_once(tasks)
         if tasks: await asyncio.wait(tasks, timeout=within)
 
     def _serve_from_now(self):
@@ -309,6 +311,11 @@ class UserCode:
         "As time.sleep for a positive number, but an interrupt ends it. The worker's thread."
         until = time.monotonic() + seconds
         while (left := until - time.monotonic()) > 0: self.nap.acquire(timeout=min(left, threading.TIMEOUT_MAX))  # once for nothing, if one has ended another sleep
+
+
+def _cancel_once(tasks, *msg):
+    for t in tasks:
+        if not t.cancelling(): t.cancel(*msg)
 
 
 def drive(coro):

@@ -114,6 +114,8 @@ class FakeBridge:
 
     def for_subshell(self, worker, subshell_id): return FakeBridge(self.out, **self.words)
 
+    def let_go(self): return
+
     def end(self): self.count = None
 
 
@@ -127,20 +129,22 @@ def boom(scope):
 
 
 class FakeKernel(Kernel):
-    """The real kernel between the fakes; interrupts and deadlines are noted instead of done to the test's process. `pipe` is what
+    """The real kernel between the fakes; interrupts and the begin of the end are noted instead of done to the test's process. `pipe` is what
     C code has written."""
 
     def __init__(self, **words):
         super().__init__(Early(dict(key="k", signature_scheme="hmac-sha256", transport="tcp", ip="127.0.0.1",
             shell_port=1, iopub_port=2, stdin_port=3, control_port=4, hb_port=5)))
-        self.out,self.interrupts,self.deadlines,self.pipe = self.channels, 0, [], []
+        self.out,self.interrupts,self.begun,self.pipe = self.channels, 0, [], []
         self.bridge = FakeBridge(self.out, boom=boom, **words)
-        self.life.deadline = lambda seconds, before: self.deadlines.append((seconds, before))
+        self.life.ending = SimpleNamespace(begin=lambda: self.begun.append(True))
 
     bridge = property(lambda self: self.main.bridge, lambda self, bridge: setattr(self.main, "bridge", bridge))
     worker = property(lambda self: self.main.worker, lambda self, worker: setattr(self.main, "worker", worker))
 
     def signal_main(self): self.interrupts += 1
+
+    def signal_for(self, number): self.interrupts += 1
 
     def drain(self):
         while self.pipe: (Scope.latest or Scope.nobody).write("stdout", self.pipe.pop(0))

@@ -41,17 +41,16 @@ def test_input(make):
 @pytest.mark.parametrize("restart", [False, True])
 @pytest.mark.parametrize("channel", ["control", "shell"])
 def test_shutdown(k, channel, restart):
-    "The reply, on iopub too for the other clients; then stop: a deadline is set, what runs is interrupted, what is queued is not begun."
+    "The reply, on iopub too for the other clients; then stop: the clock is started, what runs is interrupted, what is queued is not begun."
     if channel == "control": k.worker.put(execute("x", "queued"))
     out = k.serve_all(request("shutdown_request", "a", restart=restart), *[execute("x", "later")] * (channel == "shell"), channel=channel)
     assert [(m.parent, m.channel, m.type) for m in out] == [("a", "iopub", "status"), ("a", "iopub", "shutdown_reply"), ("a", channel, "shutdown_reply"), ("a", "iopub", "status")]
     assert [m.content for m in out if m.type == "shutdown_reply"] == [dict(status="ok", restart=restart)]*2
-    assert (k.life.stopping, k.life.restart, k.worker.stopping, k.interrupts, len(k.deadlines)) == (True, restart, True, 1, 1)
+    assert (k.life.stopping, k.life.restart, k.worker.stopping, k.interrupts, len(k.begun)) == (True, restart, True, 1, 1)
     k.stop(False)
-    assert (k.life.restart, k.interrupts, len(k.deadlines)) == (restart, 1, 1)
-    seconds,before = k.deadlines[0]
-    before()
-    assert 0 < seconds < 1 and k.channels.closed
+    assert (k.life.restart, k.interrupts, len(k.begun)) == (restart, 1, 1) and not k.channels.closed
+    k.close()
+    assert k.channels.closed
 
 
 def test_exit_in_a_cell(make):

@@ -1,5 +1,5 @@
 "Pure: how text is joined on its way out, and how the lines of several threads are kept whole. The real outbox, between a fake socket and a fake codec. Spec: messaging, `Streams (stdout, stderr, etc)`."
-import time
+import random, re, time
 
 import pytest
 
@@ -203,3 +203,61 @@ def test_a_message_that_cannot_be_sent_at_all_costs_itself_alone(out):
         try: out.run()
         except ValueError: continue
     assert out.left == ["good", "last"]
+
+
+# --- anything
+
+class Story:
+    "Random texts and messages of three threads, and what must be true of what leaves: nothing is lost, each thread's text of a stream keeps its order, and its place among its messages."
+    def __init__(self, out, seed): self.out, self.random, self.n, self.said = out, random.Random(seed), 0, []
+
+    def step(self):
+        self.n += 1
+        what, who = self.random.random(), self.random.randint(1, 3)
+        if what < 0.75: return self.say(who, self.random.choice("st"), self.random.choice(["stdout", "stderr"]), self.random.choice(["", "", "\n"]))
+        if what < 0.85: return self.tell(self.random.choice([who, EVERYBODY, PASSES]))
+        if what < 0.95: return self.out.box.drain()
+        self.out.is_full = not self.out.is_full
+
+    def say(self, who, scope, name, end):
+        text = f"<{self.n}>{end}"
+        self.said.append((who, scope, name, text.strip()))
+        self.out.put((who, text, scope, name))
+
+    def tell(self, who):
+        self.said.append((who, None, None, f"message {self.n}"))
+        self.out.put((who, None, f"message {self.n}"))
+
+    def places(self):
+        "Where in all that has left each thing stands: (message, place in its text)."
+        self.out.is_full = False
+        assert self.out.box.finish(10)
+        texts = [(e, None, None) if isinstance(e, str) else (e[2], *e[:2]) for e in self.out.left]
+        assert sum(len(t) for t,scope,_ in texts if scope) == sum(len(m) for m in re.findall(r"<\d+>\n?", "".join(t for t,scope,_ in texts if scope)))
+        found = {}
+        for i,(text,scope,name) in enumerate(texts):
+            for m in re.finditer(r"<\d+>|message \d+", text): found.setdefault(m[0], []).append((i, m.start(), scope, name))
+        return found
+
+
+@pytest.mark.parametrize("seed", range(60))
+def test_anything(seed, monkeypatch):
+    monkeypatch.setattr(lines, "PACE", 0.001)
+    monkeypatch.setattr(lines, "FEW", 3)
+    monkeypatch.setattr(outbox, "RUN", 3)
+    story = Story(Out(), seed)
+    for _ in range(400): story.step()
+    found = story.places()
+    assert all(len(found.get(what, ())) == 1 for *_,what in story.said), "lost, or told twice"
+    where = {what: found[what][0] for *_,what in story.said}
+    assert all(where[what][2:] == (scope, name) for _,scope,name,what in story.said if scope)
+    for key in {s[:3] for s in story.said if s[1]}:
+        mine = [where[what] for *k,what in story.said if tuple(k) == key]
+        assert mine == sorted(mine), f"{key} in disorder"
+    messages = [where[what] for who,scope,_,what in story.said if not scope]
+    assert messages == sorted(messages)
+    for i,(who,scope,_,what) in enumerate(story.said):
+        if scope or who == PASSES: continue
+        before = [where[w] for w2,s,_,w in story.said[:i] if s and (who == EVERYBODY or w2 == who)]
+        after = [where[w] for w2,s,_,w in story.said[i+1:] if s and (who == EVERYBODY or w2 == who)]
+        assert max(before, default=(-1,)) < where[what] < min(after, default=(10**9,)), f"{what} of {who} has left its place"

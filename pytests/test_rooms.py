@@ -16,12 +16,12 @@ early subshells life
 bridge debugger worker channels
 config
 shell
-capture comms dap compat magics eventloops kernelspec
+capture comms history dap compat magics eventloops kernelspec
 children keyboard
 fds
-info stdin budget loops detours signals variables tracebacks outbox
+info stdin budget loops detours signals variables tracebacks outbox ending
 lane lines
-answers cells frames sealed
+answers cells frames processes sealed
 requests scope wire
 flags dying"""
 level = {room: n for n,rooms in enumerate(plan.split("\n")) for room in rooms.split()}
@@ -34,7 +34,7 @@ fitters = {"kernel", "bridge", "shell"}
 only_for = dict(kernelspec={"__main__"}, compat=fitters, magics=fitters, eventloops=fitters)
 
 # third-party packages and the rooms that may import them; anything else must be of the standard library
-ipython = {"bridge", "shell", "config", "capture", "comms", "keyboard", "magics", "compat", "eventloops"}
+ipython = {"bridge", "shell", "history", "config", "capture", "comms", "keyboard", "magics", "compat", "eventloops"}
 homes = dict(zmq={"channels"}, IPython=ipython, comm=ipython, traitlets=ipython, matplotlib_inline=ipython, debugpy={"dap"}, pygments={"tracebacks"}, stack_data={"tracebacks"},
     jupyter_client={"kernelspec", "__main__"}, jupyter_core={"kernelspec", "__main__"})
 
@@ -190,8 +190,8 @@ def test_good_room(room, source): assert complaints(room, source) == []
     ("__init__", "from .kernel import Kernel",                    "imports before it is called"),
     ("kernel",   "import zmq",                                    "imports zmq, whose home is channels"),
     ("wire",     "from zmq.utils import jsonapi",                 "imports zmq, whose home is channels"),
-    ("worker",   "from IPython import get_ipython",               "imports IPython, whose home is bridge, capture, comms, compat, config, eventloops, keyboard, magics, shell"),
-    ("kernel",   "import comm",                                   "imports comm, whose home is bridge, capture, comms, compat, config, eventloops, keyboard, magics, shell"),
+    ("worker",   "from IPython import get_ipython",               "imports IPython, whose home is bridge, capture, comms, compat, config, eventloops, history, keyboard, magics, shell"),
+    ("kernel",   "import comm",                                   "imports comm, whose home is bridge, capture, comms, compat, config, eventloops, history, keyboard, magics, shell"),
     ("debugger", "import debugpy",                                "imports debugpy, whose home is dap"),
     ("channels", "import jupyter_client",                         "imports jupyter_client, whose home is __main__, kernelspec"),
     ("wire",     "from jupyter_core.paths import x",              "imports jupyter_core, whose home is __main__, kernelspec"),

@@ -259,7 +259,7 @@ HARMLESS = dict(  # chkstyle: ignore-node (a table, a probe a line)
     switch_interval      = "import sys\nsys.setswitchinterval(1000)",
     alarm                = "import signal\nsignal.signal(signal.SIGALRM, lambda *a: 1/0)\nsignal.setitimer(signal.ITIMER_REAL, .001, .001)\nimport time\nend = time.monotonic() + .3\n"
                            "while time.monotonic() < end:\n    try: pass\n    except ZeroDivisionError: pass\nsignal.setitimer(signal.ITIMER_REAL, 0)",
-    interrupt_main       = "import _thread, threading, time\nthreading.Timer(.05, _thread.interrupt_main).start()",
+    interrupt_main       = "import _thread, threading, time\nthreading.Timer(.05, _thread.interrupt_main).start()\ntime.sleep(20)",
     exits_in_threads     = "import sys, threading, os\nthreading.Thread(target=sys.exit).start()",
     removed_directory    = "import os, tempfile\nd = tempfile.mkdtemp()\nos.chdir(d)\nos.rmdir(d)",
     no_environment       = "import os\nos.environ.clear()",
@@ -361,7 +361,8 @@ def test_audit_hook_that_raises():
     "It cannot be taken away again: cells fail from here on, and are told so."
     with started(env=ENV) as k:
         k.execute("import sys\nsys.addaudithook(lambda *a: 1/0)", timeout=limit(), stop_on_error=False)
-        assert wrong(k) is not None
+        assert wrong(k, tuple(REQUESTS)[:-1]) is not None
+        k.shutdown(timeout=limit())
 
 
 # --- signals
