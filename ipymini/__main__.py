@@ -81,6 +81,7 @@ def run(argv):
         from .kernel import run_kernel  # what takes longer to import than to answer the first client
         run_kernel(early, others, os.path.abspath(path), made)
     except (OSError, ValueError) as e: print(f"ipymini: {e}", file=stderr)
+    except BaseException: dying.die("the kernel cannot go on")
     gc.enable()
     return 1
 

@@ -4,9 +4,9 @@ Owns where the real stderr is, the words, and `die`. Must not know: other rooms,
 Threads: any, signal handlers too; no lock is taken. What is called here was bound before the user's code could replace it.
 Spec: none (DEV.md, "Ending")."""
 
-import sys
-from builtins import type
+from builtins import BaseException, OSError, type
 from os import _exit, write
+from sys import exc_info
 from traceback import format_exception
 
 stderr = [2]   # the descriptor to write to: a copy of 2, once 2 belongs to the cells
@@ -21,7 +21,7 @@ def say(text):
 
 def last_words(what):
     "Say `what` has happened, and the exception that is being handled, with as much of its traceback as can still be told."
-    say(f"[ipymini] CRITICAL | {what}\n{told(sys.exc_info()[1])}")
+    say(f"[ipymini] CRITICAL | {what}\n{told(exc_info()[1])}")
 
 
 def die(what, code=70):
@@ -39,7 +39,7 @@ def _leave(code):
 def guarded(f):
     "Call `f()`; what it raises is said, and over."
     try: f()
-    except BaseException: say(f"[ipymini] ERROR | {told(sys.exc_info()[1])}")
+    except BaseException: say(f"[ipymini] ERROR | {told(exc_info()[1])}")
 
 
 def told(e):

@@ -14,7 +14,8 @@ from .dying import die
 log = logging.getLogger("ipymini.lane")
 PATIENCE = 0.05  # seconds that a query waits behind a cell before somebody else answers it
 ENOUGH = 1.0     # seconds that it waits behind any number of short ones
-SLIPS = 20       # exceptions in a row after which a loop is taken for broken
+SLIPS = 1000     # exceptions in a row after which a loop is taken for broken ...
+SHOWN = 10       # ... of which so many are logged
 
 
 class KernelThread(threading.Thread):
@@ -81,7 +82,7 @@ class Overtaking(Lane):
 def unbroken(what, step, goes_on):
     """Call `step()` as long as `goes_on()`. A slip costs that step alone; so does an asynchronous exception, wherever it comes out, and a trace function that raises. Only
     a loop that is itself broken (SLIPS in a row) ends the process, and says why."""
-    for _ in range(SLIPS):
+    for _ in range(SHOWN):
         try: return _steps(what, step, goes_on)
         except BaseException: continue  # an asynchronous exception between two steps, or while another one is being logged
     die(f"{what} is broken")
@@ -96,7 +97,7 @@ def _steps(what, step, goes_on):
         except BaseException:
             slips += 1
             if slips > SLIPS: die(f"{what} is broken")
-            log.exception("a slip on %s", what)
+            if slips <= SHOWN: log.exception("a slip on %s", what)
 
 
 def hide(thread):

@@ -1,17 +1,18 @@
 """Sealed room: what kernel threads use of other modules stays what it was before the first cell, and what they log never raises.
 
-A cell may put anything in the place of `time.sleep` or `json.loads` (so do `unittest.mock` and freezegun), clear a module, or add a logging handler that fails. So in the
-rooms that the kernel cannot do without each module of the standard library, and zmq, is replaced by a copy of its names, and each logger by one with a guard around it.
+A cell may put anything in the place of `time.sleep` or `json.loads` (so do `unittest.mock` and freezegun) or of `len`, clear a module, or add a logging handler that
+fails. So in the rooms that the kernel cannot do without each module of the standard library, and zmq, is replaced by a copy of its names, what is built in becomes a global
+of the room, and each logger has a guard around it.
 Owns which rooms. Must not know: what they do. The rooms that patch, or that speak with IPython, are not sealed: they mean the modules that the user has.
 Threads: `seal` main, before the user's code; a Journal any.
 Spec: none (DEV.md, "What a cell can break, and what happens")."""
 
-import sys
+import builtins, sys
 from types import ModuleType
 
 from . import dying
 
-ROOMS = """answers budget channels children detours fds flags frames kernel lane life lines outbox requests scope stdin subshells wire worker""".split()
+ROOMS = """answers budget channels children detours dying ending fds flags frames kernel lane life lines outbox processes requests scope stdin subshells wire worker""".split()
 OPEN = "sys",  # its stdout, stderr and modules are those that the user has now
 
 
@@ -41,9 +42,10 @@ def _text(msg, *args):
 
 
 def seal(package="ipymini"):
-    "Give the ROOMS that are imported copies of the modules they use, and journals for their loggers."
+    "Give the ROOMS copies of the modules that they use, Python's built-in names for their own, and journals for their loggers."
     for room in ROOMS:
         names = vars(sys.modules[f"{package}.{room}"])
+        for name,value in vars(builtins).items(): names.setdefault(name, value)
         for name,value in list(names.items()):
             if isinstance(value, ModuleType) and value.__name__ not in OPEN and value.__name__.partition(".")[0] != package: names[name] = _copy(value)
         if "log" in names and not isinstance(names["log"], Journal): names["log"] = Journal(names["log"])

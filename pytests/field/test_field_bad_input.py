@@ -33,6 +33,14 @@ def interrupt(k):
     assert k.wait(run, limit()).content["ename"] == "KeyboardInterrupt"
 
 
+def stop(k):
+    "As `interrupt`, but the error may be another one: how it is shown is imported when the first is."
+    run = k.execute("print('begun', flush=True)\nwhile True: pass", wait=False, stop_on_error=False)
+    k.sees(run, "begun", limit())
+    k.interrupt("message")
+    assert k.wait(run, limit(), order=False).status == "error"
+
+
 def control(k): k.request("kernel_info_request", channel="control", timeout=limit()).ok()
 
 
@@ -336,7 +344,7 @@ def test_limit(name, warm):
         if warm: checked(k, [c for c in ALL if c is not shutdown])
         k.execute(code, timeout=limit()).ok()
         for _ in range(2): assert wrong(k, tuple(REQUESTS)[:-1]) is not None
-        checked(k, [cell, control, interrupt])
+        checked(k, [cell, control, stop])
         k.execute(f"resource.setrlimit(resource.RLIMIT_{which}, (hard('{which}'),)*2)" if which else LIFT, timeout=limit()).ok()
         checked(k)
 
