@@ -13,7 +13,7 @@ from time import monotonic
 import zmq
 from zmq.backend import Socket
 
-from .dying import die
+from .dying import die, slipped
 from .lane import KernelThread, hide, unbroken
 from .outbox import Outbox
 from .scope import EVERYBODY, PASSES
@@ -148,9 +148,17 @@ class Channels:
         "Call `f`: a slip in one item costs that item, never the thread."
         began = monotonic()
         try: return f()
-        except BaseException: log.exception("a slip on io, in %s", what)  # also an asynchronous exception
+        except BaseException: self._slip(what)  # also an asynchronous exception
         finally:
             if (took := monotonic() - began) > self.state.longest[0]: self.state.longest = took, f"{what} {f!r}"
+
+    def _slip(self, what, *args):
+        "Log the exception. If io cannot read what it has packed itself, as a cell has broken what all of Python is made of, each message would be lost: then the process ends."
+        slipped()
+        log.exception(f"a slip on io, in {what}", *args)
+        try: self.codec.unpack(self.codec.pack("status", {})[1])
+        except MemoryError: return  # it will read again when there is memory
+        except BaseException: die("io can read no messages any more")
 
     def _watch(self, s, handler):
         self.handlers[s] = handler
@@ -181,7 +189,7 @@ class Channels:
             try: frames = _recv(s)
             except zmq.Again: return False
             try: self._received(channel, frames)
-            except BaseException: log.exception("a slip on io, in one message on %s", channel)
+            except BaseException: self._slip("one message on %s", channel)
         return True
 
     def _received(self, channel, frames):

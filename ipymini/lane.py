@@ -9,7 +9,7 @@ import functools, logging, queue, threading, time
 from collections import deque
 from types import FunctionType
 
-from .dying import die
+from .dying import die, slipped
 
 log = logging.getLogger("ipymini.lane")
 PATIENCE = 0.05  # seconds that a query waits behind a cell before somebody else answers it
@@ -96,6 +96,7 @@ def _steps(what, step, goes_on):
             slips = 0
         except BaseException:
             slips += 1
+            slipped()
             if slips > SLIPS: die(f"{what} is broken")
             if slips <= SHOWN: log.exception("a slip on %s", what)
 

