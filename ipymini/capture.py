@@ -243,8 +243,8 @@ class Capture:
         self.fds,self.undo,self.debugger = Fds(), [], None
         self.children = Children(self.fds)
 
-    def install(self):
-        "Patch the interpreter; `fds` is installed on its own, before. Main thread, once."
+    def install(self, more=()):
+        "Patch the interpreter, also as the rows `more` say; `fds` is installed on its own, before. Main thread, once."
         drain,Popen = self.fds.drain, subprocess.Popen
         out,err = (Stream(n, fd, self.fds) for n,fd in (("stdout", 1), ("stderr", 2)))
         self.children.watch(out, err)
@@ -267,7 +267,7 @@ class Capture:
             (time, "sleep", _sleep(time.sleep), "a subshell's thread has no signals"),
             (sys, "setswitchinterval", _switch_interval(sys.setswitchinterval), "a cell that computes must not keep the GIL from the threads that answer meanwhile"),
             (sys, "meta_path", [Ipdb, *sys.meta_path], "pdb is IPython's, as it is everywhere else in IPython"),
-            *loops.patches()]
+            *loops.patches(), *more]
         for owner,name,new,_ in table:
             self.undo.append((owner, name, getattr(owner, name)))
             setattr(owner, name, new)

@@ -78,7 +78,7 @@ class KernelFacade:
         serves them now, on any thread that has some."""
         worker,signals = self._kernel.main.worker, self._kernel.signals
         is_main = threading.current_thread() is worker.thread
-        with worker.attentive(lambda: signals.wake_main(surely=True), signals.wake_soon) if is_main else contextlib.nullcontext(): yield self.do_one_iteration
+        with worker.attentive(signals.nudge, signals.nudge_again) if is_main else contextlib.nullcontext(): yield self.do_one_iteration
 
     def do_one_iteration(self):
         "Serve the comm messages that have arrived for the thread that calls this, main's or a subshell's; for cells that compute for long. Other threads serve none."

@@ -9,7 +9,7 @@ import contextlib, importlib._bootstrap, logging, os, threading
 
 HERE = os.path.dirname(os.path.abspath(__file__)) + os.sep
 CELLS,WAITS,ROOTS = set(), set(), set()  # code objects of functions of ours
-PENDING = []                             # if a thread is to be interrupted as soon as it leaves our code: its ident, and a function to call then
+PENDING = []                             # if a thread is to be interrupted as soon as it leaves our code: its ident, and a function that gives the exception
 LIB = os.path.dirname(os.path.dirname(logging.__file__))
 DELICATE = {importlib._bootstrap._get_module_lock.__code__.co_filename, logging.__file__,  # files whose code takes locks that kernel threads need, too,
     contextlib.__file__,  # has entered what it does not yet know it must leave
@@ -38,12 +38,11 @@ def root_code(f):
 
 
 def raise_pending():
-    "KeyboardInterrupt, if this thread was interrupted while it ran the function of ours that calls this as its last act."
+    "Raise what this thread was to be interrupted with while it ran the function of ours that calls this as its last act."
     if PENDING[:1] != [threading.get_ident()]: return
-    _,hit = PENDING
+    _,take = PENDING
     PENDING.clear()
-    hit()
-    raise KeyboardInterrupt
+    raise take()
 
 
 def is_delicate(frame):

@@ -1,31 +1,28 @@
 """Kernel room: which request goes where, and the life of the kernel.
 
-Owns the routing between subshells and lanes, the control requests, interrupts, shutdown.
+Owns the routing between subshells and lanes, the control requests, shutdown.
 Must not know: zmq (`Channels` sends), IPython (`Bridge` runs), what shell requests mean (`Subshell` does).
 Threads: `run` and the handlers of signals main; `route` and short control requests on io; subshells are made and ended on the control lane; debug_request on the debug lane.
 Spec: messaging, "Messages on the control (ROUTER/DEALER) channel"; JEP 91 (subshells)."""
 
 import contextlib, logging, os, signal, sys, threading, time, uuid
-from types import SimpleNamespace
 
 from .answers import UnknownSubshellError, failure, handle, reply
 from .capture import Capture
+from .deliver import Interrupts
 from .detours import MAGIC, Detours
 from .dying import before, guarded, last_words
 from .ending import Ending
-from .frames import PENDING
-from .lane import ENOUGH, Lane, Overtaking
+from .lane import ENOUGH, Lane, overtake
 from .life import Life, parent_fd, watch_by_hand
+from .loops import on_signal
 from .processes import end_family, mark_if_possible, signal_children
 from .scope import Port, Scope
-from .signals import Signals
+from .signals import Signals, stacks
 from .stdin import Stdin
 from .subshells import QUERIES, Subshell, is_comm
 
 log = logging.getLogger("ipymini.kernel")
-LATE = 1.0   # seconds after an interrupt_request in which main comes to its signal, however busy the machine
-TWICE = 2.0  # seconds within which a second interrupt of the same request means everything
-AGAIN = 1.0  # seconds after an interrupt in which the end of the kernel is none of its own: jupyter_client and papermill interrupt before they ask for a shutdown
 SUBSHELLS = {"create_subshell_request", "delete_subshell_request", "list_subshell_request"}
 
 
@@ -34,18 +31,17 @@ class Kernel:
 
     def __init__(self, early):
         self.channels,self.capture,self.life = early.channels, Capture(), Life(self.end_soon, Ending(self.close))
-        self.stdin,self.signals = Stdin(self.channels.send), Signals()
+        self.stdin,self.signals = Stdin(self.channels.send), Signals(self.channels.later)
         self.port = Port(self.channels.send, self.channels.write, self.stdin.ask, self.drain, self.channels.catch_up, self.channels.codec.session)
         Scope.nobody = Scope(self.port)
-        self.control = early.table | dict(interrupt_request=self.interrupt_request, shutdown_request=self.shutdown)
+        self.control = early.table | dict(interrupt_request=self.interrupt_request, stack_request=self.stack_request, shutdown_request=self.shutdown)
         query = Lane("query", lambda f: f())
-        self.lanes = dict(query=query, overtaking=Overtaking(), debug=Lane("debug", self.serve_debug, ready=False), control=Lane("control", self.serve_control, ready=False),
-            interrupts=Lane("interrupts", self.make_sure))
+        self.lanes = dict(query=query, debug=Lane("debug", self.serve_debug, ready=False), control=Lane("control", self.serve_control, ready=False))
         self.main = Subshell(self.port, self.control, self.life, query)
         self.subs = {None: self.main}
         self.detours = Detours(self.make_subshell, self.end_when_done)
         self.life.detour,self.life.cell_ended = self.detours.open, self.detours.close
-        self.interrupted = SimpleNamespace(last=None, when=0.0, asked=0.0)  # what the last one meant (subshell, number of its request), and when; when a message asked for the next
+        self.interrupts = Interrupts(self.channels, self.signals, self.stdin, self.capture, self.subs)
 
     # --- life
 
@@ -59,18 +55,20 @@ class Kernel:
 
     def run(self, argv=(), connection_file=""):
         "Start IPython with the arguments `argv`, and serve until shutdown; sockets stay open. Main thread."
-        self.signals.install(self.on_nudge, SIGINT=self.on_sigint, SIGTERM=self.on_sigterm)
+        self.main.worker.user.restore = self.signals.restore
+        self.signals.held,self.signals.other = self.interrupts.held, lambda signum: on_signal(self.main.worker.loop, signum)
+        self.signals.install(self.interrupts.on_nudge, SIGINT=self.interrupts.on_sigint, SIGTERM=self.on_sigterm)
         self.main.worker.run(lambda: self.start(argv, connection_file))
         for s in list(self.subs.values()): s.join(self.life.ending.left())
         if self.main.bridge: self.main.bridge.stop()
-        for signum in (signal.SIGINT, signal.SIGTERM): signal.signal(signum, lambda signum, frame: None)  # jupyter_client sends a second SIGTERM at half time
-        PENDING.clear()
+        self.signals.end()
 
     def close(self):
         "Let go of the user's objects, which may have something to say about that, send what has been written, and close the sockets."
         threading.excepthook = lambda args: None  # daemon threads miss their names from here on
         if self.main.bridge: guarded(self.main.bridge.let_go)
-        for s in (sys.stdout, sys.stderr, sys.__stdout__, sys.__stderr__): guarded(lambda: s and s.flush())
+        for name in ("stdout", "stderr", "__stdout__", "__stderr__"):
+            with contextlib.suppress(Exception): getattr(sys, name).flush()  # whatever they are by now
         guarded(self.drain)
         self.channels.close()
 
@@ -81,7 +79,7 @@ class Kernel:
         from .sealed import seal
         seal()
         self.capture.children.on_fork.append(self.forked)
-        self.capture.install()
+        self.capture.install(self.signals.patches())
         mark_if_possible()
         bridge = Bridge(self.main.worker, KernelFacade(self))
         bridge.start(*args)
@@ -111,114 +109,20 @@ class Kernel:
         self.life.stopping,self.life.restart = True, restart
         self.life.ending.begin()
         for s in list(self.subs.values()): s.worker.stop()
-        for s in list(self.subs.values()):
-            if not self.is_hit(s): self.interrupt_for_good(s)
-
-    def is_hit(self, sub):
-        "Has what `sub` serves been interrupted just now, or is it about to be? A second time would break off what it does about the first. On io."
-        last,now = self.interrupted, time.monotonic()
-        return sub is self.main and now - last.asked < AGAIN or last.last == (sub, sub.worker.now.number) and now - last.when < AGAIN
-
-    def interrupt_for_good(self, sub):
-        "Interrupt what `sub` serves, until that is hit. Tasks of the user's are cancelled when it is over."
-        number = sub.worker.now.number
-        if sub is not self.main: return self.interrupt_sub(sub) if number else None
-        if not number: return self.signal_main()  # a task may compute
-        self.signal_for(number)
-        self.lanes["interrupts"].put(number)
+        self.channels.call(self.interrupts.end)  # when the reply is on its way: a subshell may be where it cannot be interrupted for a moment
 
     def drain(self): self.capture.fds.drain()
 
-    # --- interrupts: SIGINT and interrupt_request come together in `on_sigint`
-
-    def signal_main(self):
-        "Interrupt what the main thread does, as a SIGINT would; idle, nothing happens. Any thread."
-        if self.main.worker.loop is None: return
-        if hasattr(signal, "pthread_kill"): signal.pthread_kill(self.main.worker.thread.ident, signal.SIGINT)
-        else: signal.raise_signal(signal.SIGINT)
-
-    def on_nudge(self, signum, frame):
-        "Interrupt once more the request for which that is due; main was woken for it, or to see a signal that has come."
-        now = self.main.worker.now
-        if now.number and now.repeated == now.number != now.hit: self.on_sigint(signum, frame, now.number)
-
-    def on_sigint(self, signum, frame, meant=0):
-        worker,debugger = self.main.worker, self.capture.debugger
-        place = debugger and debugger.place(frame)
-        if place == "wait": debugger.free(self.channels.call)
-        try:
-            if place == "busy": return
-            if not meant: self.channels.call(lambda number=worker.now.number: self.spread(number))
-            if not place and debugger and debugger.stopped: self.channels.call(debugger.resume)  # last: a subshell that is meant must not run on before it is hit
-            hit = None if place != "work" else lambda: None  # what it evaluates, not the cell
-            worker.on_signal(frame, self.interrupt_again, lambda number: self.channels.call(lambda: self.lanes["interrupts"].put(number)), hit)
-        finally:
-            if place and place != "wait":  # the cell is still to be interrupted
-                worker.now.hit = 0
-                self.channels.call(lambda number=worker.now.number: self.signal_again(number))
-
-    def interrupt_again(self, number):
-        "Interrupt main's request `number` once more, when kernel code has had a moment to finish. From the signal handler."
-        self.channels.call(lambda: self.repeat(number))
-
-    def repeat(self, number):
-        time.sleep(0.001)  # kernel code runs for microseconds; most of it raises what is pending when it ends, and not all of it can
-        if PENDING: self.signal_for(number)
-
-    def signal_again(self, number):
-        time.sleep(0.001)  # what the debugger evaluates ends soon: it was interrupted, too
-        self.signal_for(number)
-
-    def signal_for(self, number):
-        "Interrupt main again if it still serves request `number` then; a signal of its own, or it could be taken for a new interrupt, of the next cell."
-        self.main.worker.now.repeated = number
-        self.signals.wake_main(surely=True)
-
-    def spread(self, number):
-        "What an interrupt means to others than main: if that is idle the subshell that began last is meant; the second one for the same request means all. On io."
-        if self.life.stopping: return  # which means all
-        now,asked,self.interrupted.asked = time.monotonic(), self.interrupted.asked, 0.0
-        if now - asked > LATE: asked = now  # by a signal; main may come late to that of a message, and what has begun since is not meant
-        busy = [s for s in list(self.subs.values()) if s.worker.now.number and s.worker.now.since <= asked and s is not self.main]
-        target = self.main if number or not busy else max(busy, key=lambda s: s.worker.now.since)
-        meant = target, number or target.worker.now.number
-        again = self.interrupted.last == meant and now - self.interrupted.when < TWICE
-        self.interrupted.last,self.interrupted.when = meant, now
-        if again: return self.interrupt_all()
-        self.interrupt_sub(target)
-
-    def interrupt_all(self):
-        "Interrupt every subshell and every task of the user's."
-        for s in list(self.subs.values()):
-            if s is not self.main: self.interrupt_sub(s)
-            if s.worker.loop is not None: s.worker.cancel_soon(everything=True)
-
-    def interrupt_sub(self, sub):
-        if sub is self.main: return
-        debugger,number = self.capture.debugger, sub.worker.now.number
-        evaluates = debugger and number and debugger.place(sub.worker.frame()) == "work"
-        done = sub.worker.thread.ident in self.stdin.interrupt(sub) or sub.worker.interrupt()  # once: the second would come out where IPython shows the first
-        if evaluates or not done: self.channels.call(lambda: self.interrupt_sub_again(sub, number))
-        elif debugger: debugger.freed()  # now: it would run on, to its cell's end maybe, before it is hit
-
-    def interrupt_sub_again(self, sub, number):
-        time.sleep(0.001)  # what the debugger evaluates ends soon; so does what cannot be interrupted
-        if sub.worker.now.number == number: self.interrupt_sub(sub)
+    # --- interrupts: `deliver` knows how
 
     def interrupt_request(self, scope):
-        number,self.interrupted.asked = self.main.worker.now.number, time.monotonic()
         signal_children(signal.SIGINT, of_group=True)
-        self.signal_main()
-        if number: self.lanes["interrupts"].put(number)
+        self.interrupts.request()
         return dict(status="ok")
 
-    def make_sure(self, number):
-        "Signal again until main's request `number` has been hit or is over: a signal may get lost between threads. On the interrupts lane."
-        now = self.main.worker.now
-        while True:
-            time.sleep(0.1)  # nobody tells that a signal is lost
-            if now.number != number or now.hit == number: return
-            self.signal_for(number)
+    def stack_request(self, scope):
+        "The stacks of all threads and tasks, as SIGUSR1 shows those of threads on the real stderr."
+        return dict(status="ok", text=stacks([s.worker.loop for s in list(self.subs.values()) if s.worker.loop is not None]))
 
     # --- requests in: on io
 
@@ -247,15 +151,13 @@ class Kernel:
         if msg.type in QUERIES and (sub.worker.now.number or len(sub.worker.inbox) > 1):
             end = time.monotonic() + ENOUGH
             may = lambda: sub.worker.is_slow or time.monotonic() > end
-            self.lanes["overtaking"].watch(sub.worker, msg, lambda m: self.lanes["query"].put(lambda: sub.serve_query(m)), may)
+            overtake(self.channels.later, sub.worker, msg, lambda m: self.lanes["query"].put(lambda: sub.serve_query(m)), may)
 
     def route_comm(self, sub, msg):
         "Comms are main's, whatever subshell they came through: plots and widgets break on other threads. Only if main is blocked, the subshell's."
         if sub.comms: return sub.put(msg)  # behind those that it has
         self.main.put(msg)
-        if sub is not self.main: self.lanes["overtaking"].watch(self.main.worker, msg, self.call_hand_over, lambda: self.main.worker.is_blocked, claims=False)
-
-    def call_hand_over(self, msg): self.channels.call(lambda: self.hand_over(msg))  # on io, where nothing more can come meanwhile
+        if sub is not self.main: overtake(self.channels.later, self.main.worker, msg, self.hand_over, lambda: self.main.worker.is_blocked, claims=False)
 
     def hand_over(self, msg):
         """Let its subshell serve the comm message `msg`, which has waited for main too long, and all that have come for it since. The last is claimed first: should
@@ -299,7 +201,7 @@ class Kernel:
         sub = self.subs.pop(subshell_id, None)
         if sub is None: raise UnknownSubshellError(f"no subshell {subshell_id!r}")
         sub.worker.stop()
-        self.interrupt_sub(sub)
+        self.channels.call(lambda: self.interrupts.interrupt(sub))
         sub.refuse_rest()
         return dict(status="ok")
 

@@ -1,11 +1,11 @@
 """Lane room: threads for requests that must not hold up others.
 
-Owns `Lane`, a queue with a thread that starts with the first item, and `Overtaking`, which lets what has waited too long be served elsewhere.
+Owns `Lane`, a queue with a thread that starts with the first item, and `overtake`, which lets what has waited too long be served elsewhere.
 Must not know: what a message means.
 Threads: `put` from io or a worker; what is put is called on the lane's own.
 Spec: none (DEV.md, "Threads")."""
 
-import functools, logging, queue, threading, time
+import functools, logging, queue, threading
 from collections import deque
 from types import FunctionType
 
@@ -14,7 +14,7 @@ from .dying import die, slipped
 log = logging.getLogger("ipymini.lane")
 PATIENCE = 0.05  # seconds that a query waits behind a cell before somebody else answers it
 ENOUGH = 1.0     # seconds that it waits behind any number of short ones
-SLIPS = 1000     # exceptions in a row after which a loop is taken for broken ...
+SLIPS = 200      # exceptions in a row after which a loop is taken for broken ...
 SHOWN = 10       # ... of which so many are logged
 
 
@@ -61,22 +61,20 @@ class Lane:
         self.bell.get()  # here an asynchronous exception comes out of a lane that waits: no item is lost with it
 
 
-class Overtaking(Lane):
-    "Watches queued messages: one that still waits in its worker's inbox after PATIENCE seconds is taken out (if `claims`) and handed to `serve(msg)`."
-
-    def __init__(self): super().__init__("overtaking", self._watch)
-
-    def watch(self, worker, msg, serve, may=lambda: True, claims=True):
-        "Let `msg`, which `worker` has just been given, be served by `serve(msg)` if it has to wait and `may()`. On io."
-        self.put((time.monotonic() + PATIENCE, worker, msg, serve, may, claims))
-
-    def _watch(self, item):
-        due,worker,msg,serve,may,claims = item
-        time.sleep(max(0, due - time.monotonic()))  # items come in the order in which they are due
+def overtake(later, worker, msg, serve, may=lambda: True, claims=True):
+    """Let `msg`, which `worker` has just been given, be served by `serve(msg)` if it still waits in PATIENCE seconds of io's clock `later` and `may()`: with `claims` it is
+    taken out of the inbox, else `serve` sees to that. On io."""
+    def look():
         if not worker.waits(msg): return
         ready = may()
-        if ready and (not claims or worker.claim(msg)): serve(msg)
-        if not ready or not claims: self.put((time.monotonic() + PATIENCE, *item[1:]))
+        if ready and (not claims or worker.claim(msg)): serve_claimed()
+        if not ready or not claims: later(PATIENCE, look)
+    def serve_claimed():
+        try: serve(msg)
+        except RuntimeError:  # the thread that would serve it cannot be started now
+            if claims: worker.put_back([msg])
+            raise
+    later(PATIENCE, look)
 
 
 def unbroken(what, step, goes_on):

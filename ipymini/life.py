@@ -5,7 +5,7 @@ Must not know: messages, sockets, IPython.
 Threads: any; where there is no pidfd, the watch has one of its own.
 Spec: messaging, "Kernel shutdown"; jupyter_client's documentation on JPY_PARENT_PID."""
 
-import os, threading, time
+import os, time
 
 from .lane import KernelThread, hide
 

@@ -19,6 +19,17 @@ def ours():
     return loop if loop in OURS else None
 
 
+def hide_task(task):
+    "Let `asyncio.all_tasks()` not list `task`: who cancels or awaits all tasks means his own."
+    tasks._unregister_task(task)
+
+
+def on_signal(loop, signum):
+    "Let `loop` do what `add_signal_handler` has told it: the bytes of signals are the kernel's to read. Any thread."
+    if signum in getattr(loop, "_signal_handlers", ()):
+        with contextlib.suppress(RuntimeError): loop.call_soon_threadsafe(loop._handle_signal, signum)
+
+
 @contextlib.contextmanager
 def aside(loop):
     "Let `loop`, and the task that it runs, step aside: inside, this thread has no running loop."

@@ -24,7 +24,7 @@ FIELDS = dict(  # a type: the field must be there; else its default, whose type 
     comm_open=dict(comm_id=str, target_name=str),
     comm_msg=dict(comm_id=str),
     comm_close=dict(comm_id=str),
-    kernel_info_request={}, connect_request={}, interrupt_request={},
+    kernel_info_request={}, connect_request={}, interrupt_request={}, stack_request={},
     shutdown_request=dict(restart=False),
     create_subshell_request={}, delete_subshell_request=dict(subshell_id=str), list_subshell_request={},
     debug_request=dict(command=str, arguments={}, seq=0, type="request"))

@@ -1,22 +1,23 @@
 """Worker room: one thread that serves the requests of one subshell in order.
 
-Owns the inbox, the bell, the asyncio loop that lives on between cells, the context that cells share, and what an interrupt does here.
+Owns the inbox, the bell, the asyncio loop that lives on between cells, and the context that cells share. How it is interrupted is `deliver`'s.
 Must not know: sockets, IPython, what a request means; it hands each message to `serve(msg)`, a coroutine function.
-Threads: `put`, `claim`, `stop` and `interrupt` may be called from any, `on_signal` from a signal handler, the rest runs on the worker's own.
+Threads: `put`, `claim`, `stop`, `soon`, `cancel_soon` and `frame` may be called from any, the rest runs on the worker's own.
 Spec: JEP 91 (subshells); messaging, "Kernel interrupt"."""
 
-import asyncio, contextlib, contextvars, logging, signal, sys, threading, time, weakref
+import asyncio, contextlib, contextvars, logging, sys, threading, time, weakref
 from collections import deque
 from types import SimpleNamespace
 
-from .frames import INTERRUPT, PENDING, is_delicate, is_open, root_code, whose
-from .lane import PATIENCE, absorb, raise_in, thrower
-from .loops import OURS
+from .deliver import Delivery
+from .dying import slipped
+from .frames import INTERRUPT, cell_code, root_code, whose
+from .lane import PATIENCE, SHOWN, SLIPS
+from .loops import OURS, hide_task
 from .scope import current
 
 log = logging.getLogger("ipymini.worker")
-STAY = 0.1  # seconds in which a thread leaves code that an exception would leave in disorder, however busy the machine, unless it waits there
-LOOKS = 50  # how often it is looked, a millisecond apart, whether a thread is where it can be interrupted; then it is
+BRISK = 0.001  # seconds in which an event loop that cannot run any more ends with an exception
 
 
 class Worker:
@@ -27,9 +28,12 @@ class Worker:
         self.serve,self.meanwhile,self.inbox = serve, meanwhile, deque()
         self.context,self.loop,self.task,self.server = contextvars.Context(), None, None, None
         self.thread,self.stopping,self.bell = None, False, None
-        self.now = SimpleNamespace(number=0, last=0, repeated=0, hit=0, since=0.0,  # the request being served: its number (0: none), start, ...
-            aside=None, closing=None, ending=None, wake=None, place=None, asked=0.0, servers=weakref.WeakSet(), unlocked=weakref.WeakSet())
-        self.user = UserCode(self)
+        self.now = SimpleNamespace(number=0, last=0, since=0.0,  # the request being served: its number (0: none), start, ...
+            aside=None, closing=None, ending=None, wake=None, attend=None, servers=weakref.WeakSet(), unlocked=weakref.WeakSet())
+        self.delivery = Delivery(self)
+
+    @property
+    def user(self): return self.delivery.user
 
     # --- inbox: any thread
 
@@ -66,7 +70,7 @@ class Worker:
 
     @root_code
     def run(self, ready=lambda: None):
-        "Serve until `stop`. `ready()` is called when the loop exists. A KeyboardInterrupt that reaches the loop itself is not ours to die of."
+        "Serve until `stop`. `ready()` is called when the loop exists. No exception that reaches the loop itself is ours to die of."
         self.thread = threading.current_thread()
         self.loop = asyncio.new_event_loop()
         self.loop.time = time.monotonic  # whatever the user's code puts in the place of that
@@ -75,13 +79,31 @@ class Worker:
         self.bell = asyncio.Event()
         self.context.run(ready)
         self._serve_from_now()
+        slips = 0
         while not self.server.done():
+            began = time.monotonic()
             try: self.loop.run_forever()
-            except (KeyboardInterrupt, SystemExit): log.info("a task ended with KeyboardInterrupt or SystemExit")
-        self.now.ending = self.loop.create_task(self._end())
-        self.loop.run_until_complete(self.now.ending)
-        self.server.result()
+            except (KeyboardInterrupt, SystemExit): log.info("a task or callback ended with KeyboardInterrupt or SystemExit")
+            except BaseException:
+                slips = slips + 1 if time.monotonic() - began < BRISK else 0
+                slipped()
+                if slips > SLIPS: raise
+                if slips <= SHOWN: log.exception("out of the event loop")
+        self.now.ending = self._task(self._end())
+        self._end_loop()
         self.loop.close()
+
+    def _end_loop(self):
+        "Run the loop until `_end` is through, whatever callbacks raise."
+        self.now.ending.add_done_callback(lambda t: self.loop.stop())
+        while not self.now.ending.done():
+            with contextlib.suppress(KeyboardInterrupt, SystemExit): self.loop.run_forever()
+
+    def _task(self, coro):
+        "A task of the kernel's own, which `asyncio.all_tasks()` does not list, made by no task factory of the user's."
+        task = asyncio.Task(coro, loop=self.loop, context=self.context)
+        hide_task(task)
+        return task
 
     async def _end(self, soon=0.3, within=2.5):
         """Let what was being served be answered: completions on their lane, `soon`, and unlocked cells, which are cancelled. Then the user's tasks are: as asyncio.run does it.
@@ -92,15 +114,24 @@ class Worker:
         late = (await asyncio.wait(rest, timeout=within if cells else soon))[1] if rest else ()
         for t in late: t.cancel(INTERRUPT)
         if late: await asyncio.wait(late, timeout=soon)
-        tasks = asyncio.all_tasks() - {asyncio.current_task()}
+        tasks = asyncio.all_tasks()
         _cancel_once(tasks)
         if tasks: await asyncio.wait(tasks, timeout=within)
 
     def _serve_from_now(self):
-        self.server = self.loop.create_task(self._serve(), context=self.context)
+        self.server = self._task(self._serve())
         self.now.servers.add(self.server)
-        self.server.add_done_callback(lambda t: t is self.server and self.loop.stop())
+        self.server.add_done_callback(self._served)
         self.bell.set()
+
+    def _served(self, task):
+        "A serving task has ended: as it should, or because a cell has cancelled what `asyncio.current_task()` gave it."
+        if task is not self.server: return
+        if self.stopping: return self.loop.stop()
+        slipped()
+        log.warning("the serving task has ended; another one goes on", exc_info=None if task.cancelled() else task.exception())
+        self.now.number = 0
+        self._serve_from_now()
 
     async def _serve(self):
         me = asyncio.current_task()
@@ -119,10 +150,13 @@ class Worker:
         me,now = self.server, self.now
         now.since = time.monotonic()
         now.number = now.last = now.last + 1
-        if self.thread is threading.main_thread(): PENDING.clear()
         try: await self.serve(msg)
+        except BaseException: log.exception("a slip in serving one message")  # costs that message, never the thread; also an asynchronous exception
         finally:
-            if self.server is me: now.number = 0
+            asyncio._set_running_loop(self.loop)  # a cell may have left another one
+            if self.server is me:
+                self.delivery.over()
+                now.number = 0
 
     def unlock(self):
         "Let the next requests be served while the one that calls this awaits. It keeps its context; later ones share a copy. The worker's thread."
@@ -151,24 +185,29 @@ class Worker:
     @contextlib.contextmanager
     def attentive(self, wake, again):
         "Inside, on the main thread: what comes and need not wait for the cell is served at once, between two of its bytecodes. `wake()` sends SIGURG now, `again()` soon."
-        def on_signal(signum, frame):
-            if callable(before): before(signum, frame)
+        def attend(frame):
             if whose(frame) in ("user", "task"): self.serve_meanwhile()
             elif any(map(self.meanwhile, list(self.inbox))): again()  # our own code has to finish first, and this is in the middle of it
-        before,woken = signal.signal(signal.SIGURG, on_signal), self.now.wake
-        self.now.wake = wake
+        now = self.now
+        before = now.attend, now.wake
+        now.attend,now.wake = attend, wake
         try:
             self.serve_meanwhile()
             yield
-        finally:
-            self.now.wake = woken
-            signal.signal(signal.SIGURG, before)
+        finally: now.attend,now.wake = before
 
     async def await_cell(self, coro):
         "Await `coro` as a task of its own, which an interrupt can cancel, in the context that all cells share."
-        task = self.task = self.loop.create_task(coro, context=self.context)
+        box = []
+        task = self.task = asyncio.Task(keep_result(coro, box), loop=self.loop, context=self.context)
         self.loop.call_soon(self._rung)  # what came before the cell began to await
-        try: return await task
+        try:
+            try: await task
+            except asyncio.CancelledError:
+                if not box: raise  # else it has cancelled all tasks, itself too, and come to its end
+            result,error = box[0]
+            if error: raise error
+            return result
         finally:
             if self.task is task: self.task = None
 
@@ -209,108 +248,25 @@ class Worker:
 
     def cancel_soon(self, everything=False):
         "Cancel the cell that awaits, if none runs the unlocked ones, or with `everything` all tasks of the loop; any thread, and signal handlers."
-        self.soon(self._cancel, everything)
+        self.soon(self.cancel, everything)
 
-    def _cancel(self, everything):
-        if everything: tasks = [t for t in asyncio.all_tasks(self.loop) if t not in (self.server, self.now.ending)]
+    def cancel(self, everything):
+        "As `cancel_soon`, now; on the loop."
+        if everything: tasks = asyncio.all_tasks(self.loop)
         else: tasks = [self.task] if self.task is not None else [] if self.now.number else list(self.now.unlocked)
-        if self.task in tasks and not self.task.get_coro().cr_running: self.now.hit = self.now.number  # one that runs, and a loop inside, feels nothing of it
+        if self.task in tasks and not self.task.get_coro().cr_running: self.delivery.done()  # one that runs, and a loop inside, feels nothing of it
         for t in tasks: t.cancel(INTERRUPT)
-
-    def hit(self):
-        "The request that is served has been interrupted."
-        self.now.hit = self.now.number
-
-    def on_signal(self, frame, again, later=lambda number: None, hit=None):
-        """The interrupt itself, on this worker's thread. KeyboardInterrupt in user code; `again(number)` is called if our own code has to finish
-        first, `later(number)` if the loop may have its turn soon enough to cancel the cell. `hit()`: what it means that it was raised."""
-        now,hit = self.now, hit or self.hit
-        if not PENDING: now.asked = time.monotonic()  # else it comes again
-        PENDING.clear()
-        if self.server is None or self.server.done(): return  # starting or ending
-        who = whose(frame)
-        if is_delicate(frame) and not self._stays(frame): who = "kernel"
-        if who == "kernel" and now.number:
-            PENDING[:],now.hit = (self.thread.ident, hit), 0
-            return again(now.number)
-        if who != "user" and (self.task is not None or not now.number): self.cancel_soon()
-        if self.task is not None and (who == "loop" or who == "task" and now.repeated != now.number):
-            now.hit = 0
-            return later(now.number)  # maybe another cell's task, which does not block for long; or the cell goes on before it is cancelled, and blocks
-        hit()
-        if who in ("user", "task"): raise KeyboardInterrupt
-
-    def _stays(self, frame):
-        "Is the thread, which was interrupted a while ago, in `frame` where it was the last time? Then it waits for somebody there."
-        before,self.now.place = self.now.place, (frame.f_code, frame.f_lasti)
-        return before == self.now.place and time.monotonic() - self.now.asked > STAY
-
-    def interrupt(self):
-        "Interrupt the request that a subshell serves; idle, only the unlocked cells. False if it cannot be just now. From another thread."
-        if self.now.number and (self.task is None or whose(self.frame()) != "loop"): return self.user.interrupt(self.frame)
-        self.cancel_soon()
-        return True
 
     def frame(self): return sys._current_frames().get(self.thread.ident)
 
 
-class UserCode:
-    "The stretch of a request, as a context manager, in which its thread may be hit by an asynchronous KeyboardInterrupt. Not for the main thread, which has signals."
-
-    def __init__(self, worker):
-        self.worker,self.lock,self.runs,self.sent = worker, threading.Lock(), 0, False
-        self.nap = threading.Lock()  # locked: it may sleep. No Event, as an interrupt may come out anywhere in Python code
-        self.nap.acquire()
-
-    @property
-    def is_elsewhere(self): return self.worker.thread is not threading.main_thread()
-
-    def __enter__(self):
-        if not self.is_elsewhere: return
-        thrower()  # what `raise_in` needs is imported here: on io, an import could have to wait for a cell's
-        self.runs += 1
-
-    def __exit__(self, *exc):
-        if not self.is_elsewhere: return
-        taken = False
-        while True:
-            try:
-                with self.lock:
-                    self.runs -= not taken
-                    taken = True
-                    sent,self.sent = self.sent, False
-                if sent: absorb(self.worker.thread)  # one that has not arrived yet is too late
-                return
-            except KeyboardInterrupt: continue  # it has arrived here: once only, as `runs` guards the next
-
-    def unharmed(self):
-        "A context in which no interrupt comes: CPython 3.11 gives a new thread its creator's ident at first, and it would be hit instead."
-        return self.lock if self.naps() else contextlib.nullcontext()  # the lock itself: nothing is between taking it and the context
-
-    def interrupt(self, frame_of):
-        "Hit the thread, whose frame `frame_of()` tells; False if it is starting a thread, which may take long on a busy machine. From another thread, io for one."
-        for left in reversed(range(LOOKS)):  # nobody tells when it leaves our code, or code that takes locks of the whole process; it does so in microseconds
-            if not self.lock.acquire(timeout=0.001): return False
-            try:
-                if not self.runs: return True
-                if not left or is_open(frame_of): return self._hit()
-            finally: self.lock.release()
-            time.sleep(0.001)
-
-    def _hit(self):
-        self.sent = True
-        raise_in(self.worker.thread, KeyboardInterrupt)
-        if self.nap.locked(): self.nap.release()  # last: who sleeps on would not hear of it
-        return True
-
-    def naps(self):
-        "Does the thread that calls this run a subshell's cell?"
-        return self.runs and threading.current_thread() is self.worker.thread
-
-    def sleep(self, seconds):
-        "As time.sleep for a positive number, but an interrupt ends it. The worker's thread."
-        until = time.monotonic() + seconds
-        while (left := until - time.monotonic()) > 0: self.nap.acquire(timeout=min(left, threading.TIMEOUT_MAX))  # once for nothing, if one has ended another sleep
+@cell_code
+async def keep_result(coro, box):
+    """Put (result, exception) of `coro` into `box`. A task would not tell if it was cancelled as it ended; KeyboardInterrupt would end the loop's run, and GeneratorExit, thrown
+    into who awaits the task, would close all of its coroutines from within."""
+    try: box.append((await coro, None))
+    except asyncio.CancelledError: raise
+    except BaseException as e: box.append((None, e))
 
 
 def _cancel_once(tasks, *msg):

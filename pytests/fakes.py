@@ -73,10 +73,12 @@ class FakeChannels(Out):
 
     def __init__(self, info, codec, on_msg):
         super().__init__()
-        self.info,self.on_msg,self.gaps,self.closed = info, on_msg, [], False
+        self.info,self.on_msg,self.gaps,self.closed,self.due = info, on_msg, [], False, []
         self.state = SimpleNamespace(thread=threading.current_thread())
 
     def call(self, f): f()
+
+    def later(self, seconds, f): self.due.append((seconds, f))
 
     def catch_up(self, timeout=1.0):
         while self.gaps: self.gaps.pop(0)()
@@ -135,16 +137,15 @@ class FakeKernel(Kernel):
     def __init__(self, **words):
         super().__init__(Early(dict(key="k", signature_scheme="hmac-sha256", transport="tcp", ip="127.0.0.1",
             shell_port=1, iopub_port=2, stdin_port=3, control_port=4, hb_port=5)))
-        self.out,self.interrupts,self.begun,self.pipe = self.channels, 0, [], []
+        self.out,self.signalled,self.begun,self.pipe = self.channels, 0, [], []
         self.bridge = FakeBridge(self.out, boom=boom, **words)
+        self.interrupts.ask,self.interrupts.pursue = self.note_signal, lambda sub, number: sub is self.main and self.note_signal(number)
         self.life.ending = SimpleNamespace(begin=lambda: self.begun.append(True))
 
     bridge = property(lambda self: self.main.bridge, lambda self, bridge: setattr(self.main, "bridge", bridge))
     worker = property(lambda self: self.main.worker, lambda self, worker: setattr(self.main, "worker", worker))
 
-    def signal_main(self): self.interrupts += 1
-
-    def signal_for(self, number): self.interrupts += 1
+    def note_signal(self, number): self.signalled += 1
 
     def drain(self):
         while self.pipe: (Scope.latest or Scope.nobody).write("stdout", self.pipe.pop(0))
@@ -189,7 +190,7 @@ class CallingWorker(Worker):
     def run_guarded(self, ready=lambda: None, within=10):
         "As `run`; a worker that hangs fails the test after `within` seconds. Its loop is closed at the end."
         hung = []
-        timer = threading.Timer(within, lambda: (hung.append(self.name), self.stop(), self.cancel_soon()))
+        timer = threading.Timer(within, lambda: (hung.append(self.thread.name), self.stop(), self.cancel_soon()))
         timer.start()
         try: self.run(ready)
         finally:

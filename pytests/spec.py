@@ -142,6 +142,7 @@ OK_REPLY = dict(  # chkstyle: ignore-node (a table, a type a line)
     kernel_info_reply = KERNEL_INFO,
     shutdown_reply    = dict(restart=bool),
     interrupt_reply   = dict(),
+    stack_reply       = dict(text=str),
     create_subshell_reply = dict(subshell_id=str),
     delete_subshell_reply = dict(),
     list_subshell_reply   = dict(subshell_id=[str]))
@@ -172,6 +173,7 @@ REQUEST = dict(  # chkstyle: ignore-node (a table, a type a line)
     kernel_info_request = dict(),
     shutdown_request    = dict(restart=bool),
     interrupt_request   = dict(),
+    stack_request       = dict(),
     create_subshell_request = dict(),
     delete_subshell_request = dict(subshell_id=str),
     list_subshell_request   = dict(),

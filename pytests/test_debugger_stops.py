@@ -327,7 +327,7 @@ def test_shutdown_while_stopped(start, restart):
     d.stop("breakpoint")
     took, run = k.shutdown(restart)
     assert run.content == dict(status="ok", restart=restart) and took < 2 * slack()
-    assert not os.path.exists(folder) and k.process.returncode == 0, "the deadline of 0.9 s would have left with 1"
+    assert not os.path.exists(folder) and k.process.returncode == 0, "a forced end would have left with 1"
 
 
 def test_restart_restores_breakpoints(start):

@@ -1,6 +1,6 @@
 """Whole kernel: what a cell may be doing x the doors an interrupt comes through, with another subshell at work that must not feel it.
 Spec: messaging (interrupt_request); JEP 91. A KeyboardInterrupt within half a second, and the next cell runs."""
-import os, re, signal, time
+import os, re, time
 
 import pytest
 
@@ -247,15 +247,3 @@ def test_in_every_gap(start, code):
         while (off := k.execute("sys.settrace(None)")).status != "ok": assert off.ename == "KeyboardInterrupt", f"at line {n}: {off}"  # where the lines have led that far
         k.runs.clear()
     assert "Traceback" not in k.log_text(), k.log_text()
-
-
-def test_signal_without_a_handler_of_ours(kernel):
-    "A cell may put its own handler in; the next interrupt after it is taken out is as ever."
-    kernel.execute("import signal\nold = signal.signal(signal.SIGINT, lambda *a: print('mine'))").ok()
-    run = kernel.execute("import time\nprint('started')\ntime.sleep(0.3)", wait=False)
-    kernel.sees(run, "started\n", 5)
-    os.kill(kernel.pid, signal.SIGINT)
-    assert kernel.wait(run, 5).ok().stdout == "started\nmine\n"
-    kernel.execute("signal.signal(signal.SIGINT, old);").ok()
-    again = begin(kernel, "loop")
-    fails(again, interrupted(kernel, again, "signal"))

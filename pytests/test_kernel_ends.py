@@ -46,9 +46,9 @@ def test_shutdown(k, channel, restart):
     out = k.serve_all(request("shutdown_request", "a", restart=restart), *[execute("x", "later")] * (channel == "shell"), channel=channel)
     assert [(m.parent, m.channel, m.type) for m in out] == [("a", "iopub", "status"), ("a", "iopub", "shutdown_reply"), ("a", channel, "shutdown_reply"), ("a", "iopub", "status")]
     assert [m.content for m in out if m.type == "shutdown_reply"] == [dict(status="ok", restart=restart)]*2
-    assert (k.life.stopping, k.life.restart, k.worker.stopping, k.interrupts, len(k.begun)) == (True, restart, True, 1, 1)
+    assert (k.life.stopping, k.life.restart, k.worker.stopping, k.signalled, len(k.begun)) == (True, restart, True, 1, 1)
     k.stop(False)
-    assert (k.life.restart, k.interrupts, len(k.begun)) == (restart, 1, 1) and not k.channels.closed
+    assert (k.life.restart, k.signalled, len(k.begun)) == (restart, 1, 1) and not k.channels.closed
     k.close()
     assert k.channels.closed
 
@@ -63,11 +63,11 @@ def test_exit_in_a_cell(make):
 
 def test_parent_died(k):
     k.parent_died()
-    assert (k.life.stopping, k.worker.stopping, k.interrupts, len(k.out)) == (True, True, 1, 0)
+    assert (k.life.stopping, k.worker.stopping, k.signalled, len(k.out)) == (True, True, 1, 0)
 
 
 def test_interrupt_request(k):
     "Answered where it arrived, though the main thread is busy."
     k.worker.put(execute("x", "a"))
     k.route("control", request("interrupt_request", "i"))
-    assert k.out.lines() == ["i busy", "i interrupt_reply ok", "i idle"] and k.interrupts == 1 and len(k.worker.inbox) == 1
+    assert k.out.lines() == ["i busy", "i interrupt_reply ok", "i idle"] and k.signalled == 1 and len(k.worker.inbox) == 1

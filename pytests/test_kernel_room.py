@@ -1,11 +1,12 @@
 "The kernel between a fake bridge and fake channels: requests in, the whole list of messages out."
-import asyncio, threading, time
+import asyncio, threading
 from types import SimpleNamespace
 
 import pytest
 
 from fakes import FakeChannels, FakeKernel, execute, request
 from ipymini.answers import handle
+from ipymini.deliver import GRACE, PAUSES, Delivery
 from ipymini.scope import Scope, current
 
 
@@ -227,52 +228,108 @@ def test_stop_on_error_timeout(k, monkeypatch, timeout, answer):
     assert k.serve_all(execute("boom", "e")).lines() == BOOM + (aborted("a") if answer == "aborted" else ok("a")) + ok("i", "kernel_info")
 
 
-def test_interrupt_by_message_means_what_had_begun(k, monkeypatch):
-    "Stand in the gap: main comes late to its signal, and meanwhile a subshell has begun its next cell."
-    hit,now = [], SimpleNamespace(number=1, since=time.monotonic())
-    k.subs["s"] = sub = SimpleNamespace(worker=SimpleNamespace(now=now))
-    for name,f in dict(signal_main=lambda: None, interrupt_sub=hit.append).items(): monkeypatch.setattr(k, name, f)
+@pytest.fixture
+def real(k, monkeypatch):
+    "The kernel with its real interrupts; what they would send and what io's clock is to do are noted."
     monkeypatch.setattr("ipymini.kernel.signal_children", lambda *args, **kw: None)
-    k.interrupt_request(None)
-    now.since = time.monotonic()
-    k.spread(0)
-    assert hit == [k.main]
-    k.interrupt_request(None)
-    k.spread(0)
-    assert hit == [k.main, sub]
+    k.interrupts = type(k.interrupts)(k.channels, k.signals, k.stdin, k.capture, k.subs)
+    k.worker.loop,k.sent = SimpleNamespace(call_soon_threadsafe=lambda f, *args: None), []
+    k.signals.interrupt_main,k.signals.wake_main = lambda: k.sent.append("SIGINT"), lambda: k.sent.append("SIGURG")
+    k.worker.server = SimpleNamespace(done=lambda: False)
+    k.worker.thread = threading.current_thread()
+    yield k
+    k.worker.loop = None
 
 
-def test_a_stopped_subshell_is_hit_before_it_may_run_on(k, monkeypatch):
+class FakeDelivery(Delivery):
+    "The real one of a worker of which nothing is there; `answers` of the tries."
+    def __init__(self, *answers, number=1, since=0.0):
+        self.tries,self.answers = 0, list(answers)
+        now = SimpleNamespace(number=number, since=since)
+        super().__init__(SimpleNamespace(now=now, thread=threading.main_thread(), frame=lambda: None, delivery=self, loop=None))
+
+    def attempt_there(self):
+        self.tries += 1
+        return self.answers.pop(0) if self.answers else True
+
+
+def test_interrupt_by_message_means_what_had_begun(real):
+    "Stand in the gap: the request of main ends, and the next begins, before main comes to its signal. It is not hit, and a subshell is not either."
+    k,sub = real, FakeDelivery()
+    k.subs["s"] = SimpleNamespace(worker=sub.worker)
+    k.worker.now.number = 5
+    k.interrupt_request(None)
+    k.worker.now.number = 6
+    k.interrupts.on_sigint(2, None)
+    assert k.sent == ["SIGINT"] and not k.worker.delivery.wanted and not sub.tries
+
+
+def test_a_message_means_the_subshell_that_served_as_it_arrived(real):
+    k,delivery = real, FakeDelivery()
+    k.subs["s"] = SimpleNamespace(worker=delivery.worker)
+    k.interrupt_request(None)
+    assert delivery.tries == 1 and not delivery.is_wanted
+
+
+def test_a_stopped_subshell_is_hit_before_it_may_run_on(real, monkeypatch):
     "Stand in the gap: a thread that the debugger lets go may end its cell at once."
-    did,later = [], []
-    now = SimpleNamespace(number=1, since=0.0)
-    k.subs["s"] = SimpleNamespace(worker=SimpleNamespace(now=now, thread=threading.main_thread(), frame=lambda: None, interrupt=lambda: not did.append("hit")))
+    k,did,later = real, [], []
+    delivery = FakeDelivery()
+    delivery.attempt_there = lambda: not did.append("hit")
+    k.subs["s"] = SimpleNamespace(worker=delivery.worker)
+    k.worker.now.number = 0
     k.capture.debugger = SimpleNamespace(place=lambda frame: None, stopped={1: {}}, freed=lambda: did.append("freed"), resume=lambda: did.append("resume"))
     monkeypatch.setattr(k.channels, "call", later.append)
-    k.on_sigint(2, None)
+    k.interrupts.on_sigint(2, None)
     for f in later: f()
     assert did == ["hit", "freed", "resume"]
 
 
-def test_a_question_takes_the_interrupt(k, monkeypatch):
+def test_a_question_takes_the_interrupt(real, monkeypatch):
     "A subshell whose own thread asks is hit once, there: a second KeyboardInterrupt would come out where IPython shows the first. What another of its threads asks is its own affair."
-    hit,me = [], threading.main_thread()
-    sub = SimpleNamespace(worker=SimpleNamespace(now=SimpleNamespace(number=1), thread=me, frame=lambda: None, interrupt=lambda: not hit.append(asking)))
-    for asking in ([], [me.ident], [me.ident + 1]):
-        monkeypatch.setattr(k.stdin, "interrupt", lambda s: asking)
-        k.interrupt_sub(sub)
-    assert hit == [[], [me.ident + 1]]
+    me = threading.main_thread()
+    for asking,tries in ([], 1), ([me.ident], 0), ([me.ident + 1], 1):
+        delivery = FakeDelivery()
+        monkeypatch.setattr(real.stdin, "interrupt", lambda s: asking)
+        real.interrupts.interrupt(SimpleNamespace(worker=delivery.worker))
+        assert delivery.tries == tries and not delivery.is_wanted
 
 
-def test_interrupt_of_a_subshell_that_starts_a_thread(k, monkeypatch):
-    "It cannot be hit then. It is soon, if it still serves the same request, and io goes on meanwhile."
-    answers,later,now = [False, False, True, False], [], SimpleNamespace(number=1)
-    sub = SimpleNamespace(worker=SimpleNamespace(now=now, thread=threading.main_thread(), frame=lambda: None, interrupt=lambda: answers.pop(0)))
-    monkeypatch.setattr(k.channels, "call", later.append)
-    k.interrupt_sub(sub)
-    for f in later: f()
-    assert len(later) == 2 and answers == [False]
-    k.interrupt_sub(sub)
-    now.number = 2
-    later.pop()()
-    assert len(later) == 2 and not answers
+def test_interrupt_of_a_subshell_that_starts_a_thread(real):
+    "It cannot be hit then. io's clock tries again, with longer and longer pauses, as long as it serves the same request; io itself waits for nothing."
+    k = real
+    delivery = FakeDelivery(*[False]*9)
+    k.interrupts.interrupt(SimpleNamespace(worker=delivery.worker))
+    pauses = []
+    while k.channels.due:
+        seconds,f = k.channels.due.pop()
+        pauses.append(seconds)
+        f()
+    assert delivery.tries == 10 and pauses == [*PAUSES, PAUSES[-1], PAUSES[-1]] and not delivery.is_wanted
+    delivery = FakeDelivery(False)
+    k.interrupts.interrupt(SimpleNamespace(worker=delivery.worker))
+    delivery.worker.now.number = 2
+    k.channels.due.pop()[1]()
+    assert delivery.tries == 1 and not k.channels.due
+
+
+def test_what_the_debugger_evaluates_is_not_the_cell(real):
+    "What a stopped thread evaluates is interrupted, and its cell is still to be."
+    k,places = real, ["work", "work", None]
+    delivery = FakeDelivery()
+    k.capture.debugger = SimpleNamespace(place=lambda frame: places.pop(0), stopped={}, freed=lambda: None)
+    k.interrupts.interrupt(SimpleNamespace(worker=delivery.worker))
+    while k.channels.due: k.channels.due.pop()[1]()
+    assert delivery.tries == 3 and not delivery.is_wanted
+
+
+def test_the_end_adds_no_interrupt_to_one_that_is_being_shown(real):
+    "km.shutdown_kernel() interrupts, and asks for shutdown at once: the traceback of the first is whole."
+    k,delivery = real, real.worker.delivery
+    k.worker.now.number = 3
+    delivery.want(3)
+    delivery.done()
+    k.interrupts.end()
+    assert not delivery.is_wanted and [s for s,_ in k.channels.due] == [GRACE]
+    k.channels.due.pop()[1]()
+    assert delivery.is_wanted

@@ -18,8 +18,8 @@ config
 shell
 capture comms history dap compat magics eventloops kernelspec
 children keyboard
-fds
-info stdin budget loops detours signals variables tracebacks outbox ending
+fds signals
+info stdin budget loops detours deliver variables tracebacks outbox ending
 lane lines
 answers cells frames processes sealed
 requests scope wire

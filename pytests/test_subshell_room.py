@@ -170,8 +170,8 @@ def test_interrupts_while_subshells_come_and_go(make):
         seen.append(sub.id)
         if sub.id == a: create(k, "3"), control(k, "delete", "4", subshell_id=b)
 
-    k.interrupt_sub = interrupt
-    k.interrupt_all()
+    k.interrupts.interrupt = interrupt
+    k.interrupts.everything()
     assert seen == [a, b, b] and len(k.subs) == 3  # b also as it is deleted
 
 
@@ -204,7 +204,7 @@ def spread(make):
     for sub, m in names.items():
         k.route("shell", to(sub, "hold", f"hold {m}"))
         assert started.acquire(timeout=WAIT)
-    k.interrupt_sub = lambda sub: sub is not k.main and hit.append(names[sub.id])
+    k.interrupts.interrupt = lambda sub: hit.append(names[sub.id])
     yield k, hit
     gate.set()
 
@@ -212,31 +212,31 @@ def spread(make):
 def test_idle_main(spread):
     "The one that began last."
     k, hit = spread
-    k.spread(0)
+    k.interrupts.spread(0)
     assert hit == ["2"]
 
 
 def test_busy_main(spread):
     "Main's alone, the first time; everybody's, the second time for the same request."
     k, hit = spread
-    k.spread(5)
+    k.interrupts.spread(5)
     assert hit == []
-    k.spread(5)
+    k.interrupts.spread(5)
     assert hit == ["1", "2"]
 
 
 def test_another_request_is_a_first_time(spread):
     k, hit = spread
-    for number in (5, 6, 7): k.spread(number)
+    for number in (5, 6, 7): k.interrupts.spread(number)
     assert hit == []
 
 
 def test_two_subshells_in_a_row(spread):
     "Main is idle both times; the second interrupt is for another request, and so a first one."
     k, hit = spread
-    k.spread(0)
+    k.interrupts.spread(0)
     k.subs[next(s for s in k.subs if s and k.subs[s].worker.now.since == max(x.worker.now.since for x in k.subs.values()))].worker.now.number = 0
-    k.spread(0)
+    k.interrupts.spread(0)
     assert hit == ["2", "1"]
 
 
@@ -245,10 +245,10 @@ def test_number_is_that_of_the_signal(make):
     k, late = make(), []
     k.channels.call = late.append
     k.main.worker.now.number = 3
-    with contextlib.suppress(KeyboardInterrupt): k.on_sigint(2, sys._getframe())
+    with contextlib.suppress(KeyboardInterrupt): k.interrupts.on_sigint(2, sys._getframe())
     k.main.worker.now.number = 0
     got = []
-    k.spread = got.append
+    k.interrupts.spread = got.append
     for f in late: f()
     assert got == [3]
 

@@ -4,7 +4,7 @@ from types import SimpleNamespace
 
 import pytest
 
-import ipymini.capture as capture_room, ipymini.frames as frames, ipymini.worker as worker_room
+import ipymini.capture as capture_room, ipymini.deliver as deliver, ipymini.frames as frames, ipymini.worker as worker_room
 from fakes import CallingWorker
 from gaps import gaps, interrupted
 from harness import wait_until
@@ -19,18 +19,37 @@ def worker(monkeypatch):
     return CallingWorker()
 
 
-def signalled(worker, again): worker.on_signal(sys._getframe(1), again)
+def signal_in(worker, frame):
+    "What the handler of SIGINT does on the thread of `worker`, which is in `frame`."
+    number = worker.now.number
+    if not number: return worker.delivery.attempt_idle(frame)
+    worker.delivery.want(number)
+    worker.delivery.attempt(frame)
 
 
-def test_signal_before_run(worker): signalled(worker, lambda number: pytest.fail("again"))
+def signalled(worker): signal_in(worker, sys._getframe(1))
+
+
+WHO = [  # chkstyle: ignore-node (a table)
+    # whose, awaits, delicate, stuck, waited: what to do
+    ("kernel", False, False, False, 0, "later"), ("kernel", True, False, False, 9, "later"), ("kernel", False, True, True, 9, "later"),
+    ("user", False, False, False, 0, "raise"), ("user", True, False, False, 0, "raise"), ("user", False, True, False, 9, "later"), ("user", False, True, True, 9, "raise"),
+    ("task", False, False, False, 0, "raise"), ("task", True, False, False, 0, "cancel"), ("task", True, False, False, 9, "raise"), ("task", True, True, False, 9, "later"),
+    ("loop", True, False, False, 0, "cancel"), ("loop", True, False, False, 9, "cancel"), ("loop", False, False, False, 0, "cancel")]
+
+
+@pytest.mark.parametrize("who,awaits,delicate,stuck,waited,what", WHO)
+def test_decide(who, awaits, delicate, stuck, waited, what): assert deliver.decide(who, awaits, delicate, stuck, waited) == what
 
 
 def test_signal_in_kernel_code(worker):
-    "Our own code has to finish: once more, later."
-    again = []
-    def serve(): signalled(worker, again.append)
-    worker.serve_all(serve)
-    assert len(again) == 1
+    "Our own code has to finish: it is still wanted, until the request is over."
+    got = []
+    def serve():
+        signalled(worker)
+        got.append(worker.delivery.is_wanted)
+    worker.serve_all(serve, lambda: got.append(worker.delivery.is_wanted))
+    assert got == [True, False] and not frames.PENDING
 
 
 def test_signal_in_user_code(worker):
@@ -40,17 +59,17 @@ def test_signal_in_user_code(worker):
     def cell(): user()
 
     def user():
-        try: signalled(worker, lambda number: pytest.fail("again"))
-        except KeyboardInterrupt: got.append("interrupted")
+        try: signalled(worker)
+        except KeyboardInterrupt: got.append(worker.delivery.is_wanted)
 
     worker.serve_all(cell)
-    assert got == ["interrupted"]
+    assert got == [False]
 
 
-def in_loop(worker, after, again=lambda number: pytest.fail("again"), later=lambda number: None):
+def in_loop(worker, after):
     "A callback of asyncio's own in which the signal arrives, as when the loop waits; then `after()`."
-    scope = dict(__name__="asyncio.events", sys=sys, on_signal=worker.on_signal, again=again, later=later, after=after)
-    exec("def call():\n    on_signal(sys._getframe(), again, later)\n    after()", scope)
+    scope = dict(__name__="asyncio.events", sys=sys, signal_in=signal_in, worker=worker, after=after)
+    exec("def call():\n    signal_in(worker, sys._getframe())\n    after()", scope)
     return scope["call"]
 
 
@@ -84,21 +103,34 @@ def test_signal_while_awaiting(worker):
     assert got[1:] == [(frames.INTERRUPT,), "other task", "next"] and worker.task is None
 
 
-@pytest.mark.parametrize("again", [False, True])
-def test_signal_as_the_cell_goes_on(worker, again):
-    "Stand in the gap: the cancellation is on its way when the cell goes on, and may block, in a loop of its own for one. So long the interrupt has not hit it, and is to come again."
-    got, asked, now = [], [], worker.now
+def test_signal_as_the_cell_goes_on(worker):
+    "Stand in the gap: the cancellation is on its way when the cell goes on, and may block, in a loop of its own for one. So long the interrupt is still wanted."
+    got, delivery = [], worker.delivery
 
     async def cell():
-        if again: now.repeated = now.number  # the first one had found code of ours
-        worker.loop.call_soon(in_loop(worker, lambda: None, later=asked.append))
+        worker.loop.call_soon(in_loop(worker, lambda: None))
         await asyncio.sleep(0)
-        got.append((asked == [now.number], now.hit == now.number))
+        got.append(delivery.is_wanted)
         try: await asyncio.sleep(30)
-        except asyncio.CancelledError: got.append(now.hit == now.number)
+        except asyncio.CancelledError: got.append(delivery.is_wanted)
 
     worker.serve_all(lambda: worker.await_cell(cell()))
-    assert got == [(True, False), True]
+    assert got == [True, False]
+
+
+def test_two_signals_cancel_once(worker):
+    "Both find the loop waiting, before it has its turn: the second cancellation would come out where IPython renders the first."
+    got = []
+
+    async def cell():
+        worker.loop.call_soon(in_loop(worker, in_loop(worker, lambda: None)))
+        try: await asyncio.sleep(30)
+        except asyncio.CancelledError: got.append("cancelled")
+        await asyncio.sleep(0.005)
+        got.append("shown")
+
+    worker.serve_all(lambda: worker.await_cell(cell()))
+    assert got == ["cancelled", "shown"]
 
 
 def test_signal_as_the_cell_ends(worker):
@@ -126,8 +158,11 @@ CELLS = dict(loop="while True: pass", sleep="import time; time.sleep(30)", wait=
 @pytest.fixture
 def sigint(worker):
     "The handler that the kernel installs, and a thread that sends the signal once the test says so."
-    again = lambda number: threading.Timer(0.001, signal.raise_signal, (signal.SIGINT,)).start()  # noqa: E731
-    before = signal.signal(signal.SIGINT, lambda signum, frame: worker.on_signal(frame, again))
+    def handler(signum, frame):
+        try: signal_in(worker, frame)
+        finally:
+            if worker.delivery.is_wanted: threading.Timer(0.001, signal.raise_signal, (signal.SIGINT,)).start()
+    before = signal.signal(signal.SIGINT, handler)
     main = threading.main_thread().ident
     yield lambda: threading.Timer(0.02, signal.pthread_kill, (main, signal.SIGINT)).start()
     signal.signal(signal.SIGINT, before)
@@ -170,34 +205,43 @@ DELICATE = (importlib._bootstrap._get_module_lock, logging.Handler.acquire, asyn
 
 @pytest.mark.parametrize("code", DELICATE, ids=lambda f: f.__qualname__)
 def test_no_exception_into_delicate_code(worker, monkeypatch, code):
-    "A subshell's thread is not hit while it takes a lock of the whole process, between two steps of a nested loop, or in our own code, unless it stays there."
-    hits, places = [], []
-    monkeypatch.setattr(worker_room, "raise_in", lambda thread, exc: hits.append(len(places)))
+    "A subshell's thread is not hit while it takes a lock of the whole process, or between two steps of a nested loop, unless it stays there; in our own code never."
+    hits, delivery = [], worker.delivery
+    monkeypatch.setattr(deliver, "raise_in", lambda thread, exc: hits.append(exc))
     exec(compile("import sys\ndef stand(): return sys._getframe()", code.__code__.co_filename, "exec"), scope := {})
-    for still, looks in ((0, 1), (3, 4), (10**6, 49)):
-        def frame_of(): return places.append(1) or (scope["stand"]() if len(places) <= still else None)
-        places.clear()
-        worker.user.runs = 1
-        worker.user.interrupt(frame_of)
-        assert hits.pop() == looks
+    exec("import sys\ndef cell(): return sys._getframe()", free := {})
+    worker.thread, worker.now.number, delivery.user.runs = threading.current_thread(), 1, 1
+    worker.frame = scope["stand"]
+    ours = code is frames.raise_pending
+    for _ in range(2):
+        delivery.want(1)
+        assert delivery.attempt_there() is False and not hits
+        worker.frame = free["cell"]
+        assert delivery.attempt_there() is True and len(hits) == 1
+        hits.clear()
+        delivery.done()
+        stands = scope["stand"]()
+        worker.frame = lambda: stands
+    delivery.want(1)
+    delivery.since -= 2*deliver.STAY
+    assert [delivery.attempt_there(), delivery.attempt_there()] == [False, not ours]
 
 
 def test_no_exception_where_the_thread_has_gone_on(worker, monkeypatch):
     "Stand in the gap: while the stack is read the thread goes on, to where nobody has looked. It is looked again."
-    hits, ticks = [], iter(range(100))
-    monkeypatch.setattr(worker_room, "raise_in", lambda thread, exc: hits.append(next(ticks)))
+    hits, user = [], worker.user
+    monkeypatch.setattr(deliver, "raise_in", lambda thread, exc: hits.append(exc))
     def stand(): return sys._getframe()
-    one = stand()
-    worker.user.runs = 1
-    worker.user.interrupt(lambda: stand() if next(ticks) < 6 else one)
-    assert hits == [8]  # three times another frame at the second look, then the same one at both
+    one, user.runs = stand(), 1
+    assert not user.hit(stand) and not hits
+    assert user.hit(lambda: one) and hits == [KeyboardInterrupt]
 
 
 def test_interrupt_while_a_thread_starts(worker, monkeypatch):
-    "Whoever interrupts does not wait: it may be io."
-    monkeypatch.setattr(worker_room, "raise_in", lambda thread, exc: pytest.fail("hit"))
+    "Whoever interrupts does not wait: it is io."
+    monkeypatch.setattr(deliver, "raise_in", lambda thread, exc: pytest.fail("hit"))
     worker.user.runs = 1
-    with worker.user.lock: assert worker.user.interrupt(lambda: None) is False
+    with worker.user.lock: assert worker.user.hit(lambda: None) is False
     assert not worker.user.sent
 
 
@@ -221,19 +265,26 @@ def test_interrupt_as_a_thread_starts(worker, monkeypatch):
 
 def test_attentive_in_kernel_code(monkeypatch):
     "Stand in the gap: the signal of a message comes while our own code runs. It is served as soon as that is over, not at the cell's end."
-    ours, served, signals = [True], [], Signals()
+    ours, served = [True], []
+    signals = Signals(lambda seconds, f: threading.Timer(seconds, f).start())
     async def serve(msg): served.append(msg)
     w = worker_room.Worker(serve, lambda msg: True)
-    w.thread, w.loop, signals.main = threading.current_thread(), asyncio.new_event_loop(), threading.get_ident()
+    w.thread, w.loop = threading.current_thread(), asyncio.new_event_loop()
+    before = {s: signal.getsignal(s) for s in (signal.SIGURG, signal.SIGINT)}
+    signals.install(lambda signum, frame: w.now.attend and w.now.attend(frame), SIGINT=signal.default_int_handler)
     monkeypatch.setattr(worker_room, "whose", lambda frame: "kernel" if ours else "user")
-    with w.attentive(lambda: signals.wake_main(surely=True), signals.wake_soon):
-        w.put("msg")
-        spin = time.monotonic() + 0.05
-        while time.monotonic() < spin: assert not served
-        ours.clear()
-        wait_until(lambda: served, 5, "the message to be served")
-    assert served == ["msg"]
-    w.loop.close()
+    try:
+        with w.attentive(signals.nudge, signals.nudge_again):
+            w.put("msg")
+            spin = time.monotonic() + 0.05
+            while time.monotonic() < spin: assert not served
+            ours.clear()
+            wait_until(lambda: served, 5, "the message to be served")
+        assert served == ["msg"]
+    finally:
+        for s,handler in before.items(): signal.signal(s, handler)
+        signal.set_wakeup_fd(-1)
+        w.loop.close()
 
 
 def test_attentive_while_it_serves():

@@ -1,6 +1,6 @@
 """Whole kernel: what a cell can break. Each probe is a cell that does harm, and what comes of it: the kernel goes on and does all that a kernel does, or it ends at once
 and the real stderr says why. Never is it half alive: no request without an answer, no shutdown that hangs. DEV.md has the table, "What a cell can break, and what happens"."""
-import re, signal, subprocess
+import signal, subprocess
 import pytest
 
 from harness import Kernel, slack, started, wait_until

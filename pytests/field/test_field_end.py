@@ -1,13 +1,12 @@
 """Whole kernel: an end has time for the user's things (finally, atexit, threads, executors, child processes), takes no longer than they need, and leaves nothing behind.
 Spec: messaging, "Kernel shutdown". The clients here look at what comes until the process is gone, as JupyterLab does."""
-import os, signal, subprocess, sys, time
+import os, random, signal, subprocess, sys, time
 from pathlib import Path
 
 import psutil, pytest
 from harness import Client, KERNEL_NAME, Sub, slack, wait_until
 from jupyter_client import KernelManager
 
-MARK = "987.25"  # seconds for which no other process of this machine sleeps
 WHOLE = dict(  # chkstyle: ignore-node (a table: a cell that is over when the end comes, and what is still printed)
     atexit       = ("import atexit, time\natexit.register(lambda: (time.sleep(1.5), print('whole')))", "whole\n"),
     exits        = ("import atexit\natexit.register(print, 'second')\natexit.register(print, 'first')", "first\nsecond\n"),
@@ -29,7 +28,7 @@ RUNNING = dict(  # chkstyle: ignore-node (a table: a cell that runs when the end
     gathers  = "import asyncio\nasync def f():\n    try: await asyncio.sleep(60)\n    finally:\n        await asyncio.sleep(1.2)\n        print('whole')\nprint('started')\nawait asyncio.gather(f())",
     unlocked = "import asyncio, ipymini\nprint('started')\nipymini.unlock()\ntry: await asyncio.sleep(60)\nfinally:\n    await asyncio.sleep(1.2)\n    print('whole')",
     exits    = "import atexit, time\natexit.register(print, 'whole')\nprint('started')\nwhile True:\n    try:\n        while True: time.sleep(0.001)\n    except BaseException: pass")
-LEFT = dict(  # chkstyle: ignore-node (a table: what starts a process that sleeps MARK seconds, in some way)
+LEFT = dict(  # chkstyle: ignore-node (a table: what starts a process that sleeps {m} seconds, in some way)
     popen      = "import subprocess\np = subprocess.Popen(['sleep', '{m}'])",
     session    = "import subprocess\np = subprocess.Popen(['sleep', '{m}'], start_new_session=True)",
     background = "%%bash --bg\nsleep {m}",
@@ -43,7 +42,15 @@ LEFT = dict(  # chkstyle: ignore-node (a table: what starts a process that sleep
     grandchild = "import subprocess\np = subprocess.Popen(['sh', '-c', '(trap \"\" TERM; sleep {m}) & wait'])")
 
 
-def sleepers(): return [p for p in psutil.process_iter(["cmdline", "status"]) if MARK in (p.info["cmdline"] or ()) and p.info["status"] != psutil.STATUS_ZOMBIE]
+@pytest.fixture
+def mark():
+    "Seconds for which no other process of this machine sleeps; who does so at the end of the test is killed."
+    text = f"9{random.randrange(10**8):08}.25"
+    yield text
+    for p in sleepers(text): p.kill()
+
+
+def sleepers(mark): return [p for p in psutil.process_iter(["cmdline", "status"]) if mark in " ".join(p.info["cmdline"] or ()) and p.info["status"] != psutil.STATUS_ZOMBIE]
 
 
 def until_gone(k, timeout=20):
@@ -206,32 +213,32 @@ def test_interrupt_and_shutdown_at_once(start, what):
 
 
 @pytest.mark.parametrize("what", LEFT)
-def test_nothing_is_left(start, what):
+def test_nothing_is_left(start, mark, what):
     "Processes of all kinds: of other sessions and groups, without a parent, deaf to SIGTERM, of a shell that atexit kills."
     k = start()
-    k.execute(LEFT[what].format(m=MARK)).ok()
-    wait_until(sleepers, what="the process to be there")
+    k.execute(LEFT[what].format(m=mark)).ok()
+    wait_until(lambda: sleepers(mark), what="the process to be there")
     if what in ("deaf", "grandchild"): time.sleep(0.2)  # until the shell has set its trap, which nothing tells
     shutdown(k)
-    assert not sleepers()
+    assert not sleepers(mark)
 
 
-def test_killed_by_its_own_thread(start):
+def test_killed_by_its_own_thread(start, mark):
     "Where a thread that the kernel needs dies, its processes are not left either."
     k = start()
-    k.execute(LEFT["daemon"].format(m=MARK)).ok()
-    wait_until(sleepers, what="the process to be there")
+    k.execute(LEFT["daemon"].format(m=mark)).ok()
+    wait_until(lambda: sleepers(mark), what="the process to be there")
     k.execute("import ipymini.dying as d\nd.die('as a test wants it')", wait=False)
-    assert k.wait_exit() == 70 and not sleepers() and "as a test wants it" in k.log_text()
+    assert k.wait_exit() == 70 and not sleepers(mark) and "as a test wants it" in k.log_text()
 
 
-def test_what_a_script_waits_for(start):
+def test_what_a_script_waits_for(start, mark):
     "`os.wait` in a cell sees the processes that the cell has started, and no daemon that has lost its parent."
     k = start()
-    run = k.execute(LEFT["daemon"].format(m=MARK) + "\ntry: os.wait()\nexcept ChildProcessError as e: print('none')")
+    run = k.execute(LEFT["daemon"].format(m=mark) + "\ntry: os.wait()\nexcept ChildProcessError as e: print('none')")
     assert run.ok().stdout == "none\n"
     shutdown(k)
-    assert not sleepers()
+    assert not sleepers(mark)
 
 
 @pytest.mark.parametrize("how", ["SharedMemory", "Manager", "forkserver", "Semaphore"])
@@ -258,18 +265,18 @@ BROKEN = dict(  # chkstyle: ignore-node (a table: what a cell breaks)
 
 
 @pytest.mark.parametrize("what", BROKEN)
-def test_what_a_cell_can_break(start, what):
+def test_what_a_cell_can_break(start, mark, what):
     "The end comes all the same, in time, with atexit, and without the processes."
     k = start()
     path = Path(k.tmp.name) / "whole"
-    k.execute(f"import atexit, builtins, os, subprocess, sys, threading, time\np = subprocess.Popen(['sleep', '{MARK}'])\nfd = os.open({str(path)!r}, os.O_CREAT | os.O_WRONLY)\n"
+    k.execute(f"import atexit, builtins, os, subprocess, sys, threading, time\np = subprocess.Popen(['sleep', '{mark}'])\nfd = os.open({str(path)!r}, os.O_CREAT | os.O_WRONLY)\n"
         "atexit.register(lambda write=os.write: write(fd, b'x'))").ok()
     k.execute("try:\n    for i in range(1): exec('''" + BROKEN[what] + "''')\nfinally: pass\nwhile True:\n    try:\n        while True: x = 1\n    except BaseException: pass", wait=False)
     time.sleep(0.3)  # the cell says nothing: what it breaks may be the streams
     begin = time.monotonic()
     os.kill(k.pid, signal.SIGTERM)
     k.wait_exit()
-    assert time.monotonic() - begin < 5 * slack() and path.read_bytes() == b"x" and not sleepers()
+    assert time.monotonic() - begin < 5 * slack() and path.read_bytes() == b"x" and not sleepers(mark)
 
 
 LAST_WORDS = dict(  # chkstyle: ignore-node (a table)
