@@ -4,7 +4,10 @@ Owns the kernel's own arguments; all others are IPython's and go to it. Must not
 Threads: main.
 Spec: messaging and jupyter_client's documentation, "Connection files" and "Making kernels for Jupyter"."""
 
-import faulthandler, gc, logging, os, sys
+import sys
+if __name__ == "__main__" and not sys.flags.safe_path: del sys.path[0]  # the working directory: its files must not stand in the way of the standard library; IPython puts it behind that
+
+import faulthandler, gc, logging, os
 
 from . import __version__, dying
 from .outset import settle
@@ -84,6 +87,7 @@ def run(argv):
         from .kernel import run_kernel  # what takes longer to import than to answer the first client
         run_kernel(early, others, os.path.abspath(path), made)
     except (OSError, ValueError) as e: print(f"ipymini: {e}", file=stderr)
+    except BaseException: dying.die("the kernel cannot go on")
     gc.enable()
     return 1
 

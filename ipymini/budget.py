@@ -5,10 +5,10 @@ user's code, as an exception thrown into an import would break that off in the m
 Threads: any may call `within` and `stop`; the call itself runs on a thread of its own.
 Spec: none."""
 
-import sys, threading, time
+import contextvars, sys, threading, time
 
 from .frames import is_delicate, is_stdlib, package_of
-from .lane import hide, raise_in, thrower
+from .lane import KernelThread, hide, raise_in, thrower
 
 TOOLS = {"IPython", "jedi", "parso", "traitlets", "debugpy"}  # what is at work for the user
 LEFT = []     # threads whose time was over
@@ -27,7 +27,7 @@ def within(seconds, is_moot, f, *args):
         try: box.append((f(*args), None))
         except BaseException as e: box.append((None, e))  # carried over to who waits
         finally: done.set()
-    thread = threading.Thread(target=run, name="within", daemon=True)
+    thread = KernelThread(lambda context=contextvars.copy_context(): context.run(run), "within")
     hide(thread)
     thrower()  # imported here, not by who stops it, which may be io
     thread.start()

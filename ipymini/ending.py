@@ -16,7 +16,7 @@ from time import monotonic, sleep
 from traceback import print_exc
 
 from .dying import guarded, say
-from .lane import hide
+from .lane import KernelThread, hide
 from .processes import children, end_family, with_births
 
 WORK = 2.3    # seconds from `begin` for what runs: cells, tasks, threads and executors
@@ -43,7 +43,7 @@ class Ending:
 
     def open(self):
         "Start the clock's thread, which waits for `begin`."
-        clock = threading.Thread(target=self._watch, name="deadline", daemon=True)
+        clock = KernelThread(self._watch, "deadline")
         hide(clock)
         clock.start()
 

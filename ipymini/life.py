@@ -5,9 +5,9 @@ Must not know: messages, sockets, IPython.
 Threads: any; where there is no pidfd, the watch has one of its own.
 Spec: messaging, "Kernel shutdown"; jupyter_client's documentation on JPY_PARENT_PID."""
 
-import os, threading, time
+import os, time
 
-from .lane import hide
+from .lane import KernelThread, hide
 
 
 class Life:
@@ -36,7 +36,7 @@ def watch_by_hand(callback, every=1.0):
     def run():
         while os.getppid() == pid: time.sleep(every)
         callback()
-    t = threading.Thread(target=run, name="parent", daemon=True)
+    t = KernelThread(run, "parent")
     hide(t)
     t.start()
 

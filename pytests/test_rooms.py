@@ -22,7 +22,7 @@ fds handlers
 info stdin loops detours deliver variables tracebacks outbox ending
 budget
 lane lines
-answers cells frames processes
+answers cells frames processes sealed
 requests scope wire
 flags dying outset"""
 level = {room: n for n,rooms in enumerate(plan.split("\n")) for room in rooms.split()}
