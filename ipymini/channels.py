@@ -204,7 +204,7 @@ class Channels:
         if now - last < QUIET: self.state.dropped[kind] = last, n + 1
         else:
             self.state.dropped[kind] = now, 0
-            log.warning("%s: %s; dropped%s", channel, why, f", and {n} before it" if n else "")
+            log.warning("%s: %s; dropped%s", channel, why, f", as {n} before" if n else "")
 
     def _subscription(self):
         "Welcome each subscriber (JEP 65)."
@@ -244,6 +244,7 @@ class Channels:
     def _lose(self, channel, frames):
         "Send `frames` to those subscribers that have room."
         s = self.sockets[channel]
+        self._dropped(channel, BadMsg("a subscriber reads nothing, and loses messages"))
         s.setsockopt(zmq.XPUB_NODROP, 0)
         s.send_multipart(frames, zmq.NOBLOCK)
         s.setsockopt(zmq.XPUB_NODROP, 1)

@@ -5,7 +5,7 @@ Must not know: zmq, IPython, other rooms.
 Threads: any; a `Codec` may pack in several threads at once, but only one thread unpacks.
 Spec: messaging, "Wire protocol", "General message format" and "Connection files"."""
 
-import base64, hashlib, hmac, itertools, json, math, numbers, os, time
+import base64, hashlib, hmac, itertools, json, math, numbers, os, re, time
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import date, datetime
@@ -15,6 +15,10 @@ DELIM = b"<IDS|MSG>"
 VERSION = "5.5"
 HUGE = 10**4000
 REPLAY_MEMORY = 2**16  # signatures remembered against replays
+DEEP = 500  # objects and lists inside each other in a message
+STRINGS = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"', re.DOTALL)
+STEPS = {ord("["): 1, ord("{"): 1, ord("]"): -1, ord("}"): -1}
+NO_BRACKETS = bytes(n for n in range(256) if n not in STEPS)
 PORTS = ("shell", "iopub", "stdin", "control", "hb")
 process = [os.getpid()]  # its id
 if hasattr(os, "register_at_fork"): os.register_at_fork(after_in_child=lambda: process.__setitem__(0, os.getpid()))
@@ -128,8 +132,18 @@ def dumps(obj):
 def _quoted(text): return dumps(text).decode()
 
 
+def too_deep(frame):
+    """Is the JSON in `frame` nested more than DEEP times? Asked before it is read: near the recursion limit a collection, which may call any finalizer of the user's,
+    ends the process, and with a limit that the user has raised the C stack overflows."""
+    if frame.count(b"[") + frame.count(b"{") <= DEEP: return False
+    brackets = STRINGS.sub(b"", frame).translate(None, NO_BRACKETS)
+    return max(itertools.accumulate(map(STEPS.get, brackets)), default=0) > DEEP
+
+
 def _object(frame, name):
     "The JSON object in `frame`; BadMsg if it is anything else."
+    frame = bytes(frame)
+    if too_deep(frame): raise BadMsg(f"{name} is nested too deep", f"more than {DEEP} times")
     try: obj = json.loads(frame)
     except (ValueError, RecursionError) as e: raise BadMsg(f"{name} is no JSON", str(e)) from None
     if not isinstance(obj, dict): raise BadMsg(f"{name} is no object", type(obj).__name__)

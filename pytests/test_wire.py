@@ -77,7 +77,7 @@ def test_too_few_frames():
 
 
 @pytest.mark.parametrize("bad,why", [
-    (b"", "no JSON"), (b"{", "no JSON"), (b"\xff\xfe\x00", "no JSON"), (b"[" * 100_000, "no JSON"), (b"[]", "no object: list"), (b"null", "NoneType"),
+    (b"", "no JSON"), (b"{", "no JSON"), (b"\xff\xfe\x00", "no JSON"), (b"[" * 100, "no JSON"), (b"[]", "no object: list"), (b"null", "NoneType"),
     (b"3", "int"), (b'"x"', "str")], ids=lambda v: str(v)[:12])
 def test_bad_parts(bad, why):
     "Broken JSON or no object: with a good header the message is genuine, and its sender deserves an answer: what is wrong takes the content's place."
@@ -87,6 +87,25 @@ def test_bad_parts(bad, why):
         msg = codec.unpack(frames(**{part: bad}))
         assert isinstance(msg.content, str) and why in msg.content and msg.content.startswith(f"{name} is ")
         assert isinstance(msg.metadata, dict) and isinstance(msg.parent_header, dict)
+
+
+NESTED = dict(lists=lambda n: b"[" * n + b"]" * n, objects=lambda n: b'{"a":' * n + b"1" + b"}" * n, both=lambda n: b'[{"a":' * (n // 2) + b"1" + b"}]" * (n // 2),
+    wide=lambda n: b"[" + b"[]," * 10_000 + b"[" * (n - 1) + b"]" * (n - 1) + b"]", begun=lambda n: b"[" * n, after_text=lambda n: b'["\\"[[[", ' + b"[" * (n - 1) + b"]" * n)
+
+
+@pytest.mark.parametrize("how", NESTED)
+def test_depth(how):
+    "JSON that is nested too deep is not even read: near the recursion limit a finalizer that the collector calls would end the process."
+    deep = NESTED[how]
+    for n,refused in ((wire.DEEP, False), (wire.DEEP + 2, True), (100_000, True)): assert wire.too_deep(deep(n)) is refused
+    msg = Codec("").unpack(frames(content=b'{"a":' + deep(100_000) + b"}"))
+    assert msg.content == f"content is nested too deep: more than {wire.DEEP} times"
+
+
+def test_brackets_in_text_are_no_depth():
+    "Code has many, and strings may hold quotes and backslashes."
+    text = json.dumps(dict(code="[{" * 10_000, more=['"[' * 1000, "\\" * 999 + "[" * 1000, "\\\"[" * 1000])).encode()
+    assert not wire.too_deep(text) and isinstance(Codec("").unpack(frames(content=text)).content, dict)
 
 
 @pytest.mark.parametrize("key", ["msg_id", "msg_type"])
