@@ -28,7 +28,8 @@ def script(code, work=5, exits=10, within=20):
 def test_order():
     "Threads and executors, which end what they do; atexit, the last registered first; then what is to be closed."
     code = "atexit.register(say, 'first')\natexit.register(say, 'last')\nlater(0.3, lambda: say('thread'))\np = ThreadPoolExecutor(1)\n" \
-        "for i in (1, 2): p.submit(lambda i=i: (time.sleep(0.01), say('job', i)))\nthreading._register_atexit(say, 'registered')\ne.begin()\ne.finish(3)"
+        "for i in (1, 2): p.submit(lambda i=i: (time.sleep(0.01), say('job', i)))\nthreading._register_atexit(say, 'registered')\n" \
+            "e.begin()\ne.finish(3)"
     assert script(code)[:3] == (3, ["registered", "job 1", "job 2", "thread", "last", "first", "closed"], "")
 
 
@@ -37,7 +38,7 @@ def test_nothing_to_wait_for():
     assert (code, lines, err) == (0, ["closed"], "") and took < 2 * slack()
 
 
-@pytest.mark.parametrize("what", ["later(60, say)", "while True: time.sleep(60)", "threading._register_atexit(time.sleep, 60)"], ids=["thread", "main", "registered"])
+@pytest.mark.parametrize("what", ["later(60, say)", "while True: time.sleep(60)", "threading._register_atexit(time.sleep, 60)"])
 def test_work_that_does_not_end(what):
     "What atexit has to do is done all the same, on another thread, and what is not waited for is said."
     code,lines,err,_ = script(f"atexit.register(say, 'bye')\ne.begin()\n{what}\ne.finish(0)", work=0.2)
@@ -46,13 +47,15 @@ def test_work_that_does_not_end(what):
 
 def test_exits_that_do_not_end():
     "One that is in time is whole; the other is cut when the time of all is over."
-    code,lines,err,_ = script("atexit.register(time.sleep, 60)\natexit.register(lambda: (time.sleep(0.3), say('whole')))\ne.begin()\ne.finish(0)", exits=1)
+    code,lines,err,_ = script("atexit.register(time.sleep, 60)\natexit.register(lambda: (time.sleep(0.3), say('whole')))\ne.begin()\n"
+        "e.finish(0)", exits=1)
     assert (code, lines) == (1, ["whole", "closed"]) and "functions of atexit" in err
 
 
 def test_the_time_begins_once():
     "A second `begin`, of a second SIGTERM, gives no more of it."
-    assert script("e.begin()\nsince = e.since\ntime.sleep(0.01)\ne.begin()\nsay(e.since == since, 4 < e.left(5) <= 5)\ne.finish(0)")[1] == ["True True", "closed"]
+    assert script("e.begin()\nsince = e.since\ntime.sleep(0.01)\ne.begin()\nsay(e.since == since, 4 < e.left(5) <= 5)\n"
+        "e.finish(0)")[1] == ["True True", "closed"]
 
 
 def test_last_acts_that_hang():
@@ -68,15 +71,25 @@ def test_acts_that_fail():
 
 def test_exits_that_fail():
     "As in Python: shown, and the others are called."
-    code,lines,err,_ = script("atexit.register(say, 'second')\natexit.register(lambda: 1/0)\nthreading._register_atexit(lambda: [][1])\ne.finish(0)")
+    code,lines,err,_ = script("atexit.register(say, 'second')\natexit.register(lambda: 1/0)\nthreading._register_atexit(lambda: [][1])\n"
+        "e.finish(0)")
     assert (code, lines) == (0, ["second", "closed"]) and "ZeroDivisionError" in err and "IndexError" in err
 
 
-@pytest.mark.parametrize("broken", ["time.sleep = time.monotonic = None", "threading.Thread = threading._shutdown = None", "atexit._run_exitfuncs = os._exit = os.write = None",
-    "for name in ('print', 'len', 'max', 'open', 'type', 'str'): setattr(builtins, name, None)", "import linecache; linecache.getlines = None", "sys.modules.clear()"])
+BROKEN = dict(  # chkstyle: ignore-node (a table)
+    time      = "time.sleep = time.monotonic = None",
+    threading = "threading.Thread = threading._shutdown = None",
+    exits     = "atexit._run_exitfuncs = os._exit = os.write = None",
+    builtins_ = "for name in ('print', 'len', 'max', 'open', 'type', 'str'): setattr(builtins, name, None)",
+    linecache = "import linecache; linecache.getlines = None",
+    modules   = "sys.modules.clear()")
+
+
+@pytest.mark.parametrize("broken", BROKEN.values(), ids=BROKEN)
 def test_what_the_user_can_break(broken):
     "The clock and the order hang on nothing of it."
-    code = f"write = os.write\natexit.register(lambda: write(1, b'bye\\n'))\ne.acts[:] = [lambda: write(1, b'closed\\n')]\n{broken}\ne.begin()\nwhile True: pass"
+    code = f"write = os.write\natexit.register(lambda: write(1, b'bye\\n'))\ne.acts[:] = [lambda: write(1, b'closed\\n')]\n{broken}\n" \
+        f"e.begin()\nwhile True: pass"
     code,lines,err,_ = script(code, work=0.2)
     assert (code, lines) == (1, ["bye", "closed"]) and "Traceback" not in err
 

@@ -8,13 +8,17 @@ from ipymini.processes import children, signal_children
 
 WAIT = 10
 SLEEPER = [sys.executable, "-c", "import time; print('ready', flush=True); time.sleep(60)"]
-STUBBORN = [sys.executable, "-c", "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('ready', flush=True); time.sleep(60)"]
+STUBBORN = [sys.executable, "-c", "import signal, time\nsignal.signal(signal.SIGTERM, signal.SIG_IGN)\n"
+    "print('ready', flush=True)\ntime.sleep(60)"]
 FAMILY = [sys.executable, "-c", f"import subprocess, time; p = subprocess.Popen({SLEEPER!r}); print(p.pid, flush=True); time.sleep(60)"]
-CAREFUL = [sys.executable, "-c", "import signal, sys, time\ndef bye(*args):\n    time.sleep(0.5)\n    print('bye', flush=True)\n    sys.exit()\n"
+CAREFUL = [sys.executable, "-c", "import signal, sys, time\ndef bye(*args):\n    time.sleep(0.5)\n    print('bye', flush=True)\n"
+    "    sys.exit()\n"
     "signal.signal(signal.SIGTERM, bye)\nprint('ready', flush=True)\ntime.sleep(60)"]
-READER = [sys.executable, "-c", "import signal, sys, time\nfor s in (signal.SIGTERM, signal.SIGINT): signal.signal(s, signal.SIG_IGN)\nprint('ready', flush=True)\n"
+READER = [sys.executable, "-c", "import signal, sys, time\nfor s in (signal.SIGTERM, signal.SIGINT): signal.signal(s, signal.SIG_IGN)\n"
+    "print('ready', flush=True)\n"
     "sys.stdin.read()\ntime.sleep(0.1)\nprint('cleaned', flush=True)"]
-DAEMON = "if os.fork(): os.wait()\nelse:\n    os.setsid()\n    pid = os.fork()\n    if pid: print(pid, flush=True)\n    else: os.execve(sys.executable, ['x', '-c', 'import time; time.sleep(60)'], {})\n" \
+DAEMON = "if os.fork(): os.wait()\nelse:\n    os.setsid()\n    pid = os.fork()\n    if pid: print(pid, flush=True)\n" \
+    "    else: os.execve(sys.executable, ['x', '-c', 'import time; time.sleep(60)'], {})\n" \
     "    os._exit(0)\n"
 
 
@@ -41,7 +45,8 @@ def wait_gone(pid): wait_until(lambda: is_gone(pid), WAIT, f"the end of process 
 def script(code, within=20):
     "The words that Python code in a process of its own prints."
     head = "import os, signal, subprocess, sys, time\nfrom ipymini.processes import *\n" \
-        "def start(cmd, **kw):\n    p = subprocess.Popen(cmd, stdout=subprocess.PIPE, text=True, **kw)\n    p.said = p.stdout.readline().strip()\n    return p\n"
+        "def start(cmd, **kw):\n    p = subprocess.Popen(cmd, stdout=subprocess.PIPE, text=True, **kw)\n" \
+            "    p.said = p.stdout.readline().strip()\n    return p\n"
     done = subprocess.run([sys.executable, "-c", head + code], capture_output=True, text=True, timeout=within)
     assert not done.stderr and not done.returncode, done.stderr
     return done.stdout.split()
@@ -76,10 +81,11 @@ def test_signal_children_that_are_gone():
         assert p.wait(WAIT) == -signal.SIGKILL
 
 
-@pytest.mark.parametrize("cmd,longest", [(SLEEPER, 0.3), (STUBBORN, 1.2), (FAMILY, 0.3)], ids=["willing", "stubborn", "with a child of its own"])
+@pytest.mark.parametrize("cmd,longest", [(SLEEPER, 0.3), (STUBBORN, 1.2), (FAMILY, 0.3)], ids=["willing", "stubborn", "family"])
 def test_end(cmd, longest):
     "Asked first; who ignores that is killed, when the time is over. Nothing remains, of any generation, and nothing is waited for in vain."
-    code = f"p = start({cmd!r})\nbegan = time.monotonic()\nend_family(0.5)\nprint(time.monotonic() - began, p.pid, p.said if p.said.isdigit() else '')"
+    code = f"p = start({cmd!r})\nbegan = time.monotonic()\nend_family(0.5)\n" \
+        f"print(time.monotonic() - began, p.pid, p.said if p.said.isdigit() else '')"
     took,*pids = script(code)
     assert float(took) < longest * slack()
     for pid in pids: wait_gone(pid)
@@ -135,7 +141,8 @@ def test_others_stay():
 
 def test_no_mark_where_the_system_lets_none():
     "Who has lost his parent is known by the process group."
-    code = "import resource\ndef refuse(*args): raise ValueError('not allowed')\nresource.setrlimit = refuse\nos.setsid()\nmark_if_possible()\nprint(mine['mark'])\n" \
+    code = "import resource\ndef refuse(*args): raise ValueError('not allowed')\nresource.setrlimit = refuse\nos.setsid()\n" \
+        "mark_if_possible()\nprint(mine['mark'])\n" \
         "os.system('sleep 60 > /dev/null & echo $!')\nend_family(0.5)"
     none,pid = script(code)
     assert none == "None"
@@ -144,13 +151,15 @@ def test_no_mark_where_the_system_lets_none():
 
 def test_a_forked_child_ends_its_own_only():
     "The mark is that of the process which has made it; a child has it, too."
-    code = "mark()\npid = os.fork()\nif not pid:\n    end_family(0.1)\n    os._exit(5)\nprint(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))"
+    code = "mark()\npid = os.fork()\nif not pid:\n    end_family(0.1)\n    os._exit(5)\n" \
+        "print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))"
     assert script(code) == ["5"]
 
 
 def test_wait_sees_own_children_only():
     "`os.wait` of the user's ends with the last child that it has started, whatever daemons there are."
-    code = "mark()\n" + DAEMON.replace("os.wait()", "pass") + "time.sleep(0)\nprint(bool(os.wait()))\ntry: os.wait()\nexcept ChildProcessError: print('none')\nend_family(0.5)"
+    code = "mark()\n" + DAEMON.replace("os.wait()", "pass") + "time.sleep(0)\nprint(bool(os.wait()))\ntry: os.wait()\n" \
+        "except ChildProcessError: print('none')\nend_family(0.5)"
     assert script(code)[1:] == ["True", "none"]
 
 
@@ -162,7 +171,8 @@ def test_nothing_was_ever_started():
 def test_broken_names():
     "What the user's code replaces is of no matter."
     code = f"mark()\np = start({SLEEPER!r})\nimport builtins, os\nprint(p.pid, flush=True)\nkeep = os.close\n" \
-        "for name in ('kill', 'listdir', 'open', 'read', 'waitpid', 'readlink', 'lstat', 'getpid'): setattr(os, name, None)\ntime.sleep = time.monotonic = None\n" \
+        "for name in ('kill', 'listdir', 'open', 'read', 'waitpid', 'readlink', 'lstat', 'getpid'): setattr(os, name, None)\n" \
+            "time.sleep = time.monotonic = None\n" \
         "for name in ('open', 'len', 'int', 'set', 'map', 'any'): setattr(builtins, name, None)\nend_family(0.5)\nos._exit(0)"
     wait_gone(script(code)[0])
 
