@@ -111,7 +111,9 @@ class Fds:
     @wait_code
     def drain(self):
         "Publish what is in the pipes, without waiting. Any thread."
-        if self.ready(0) or self.lock.locked(): self._publish()  # locked: another thread may have read what it has not published yet
+        try: is_due = self.ready(0) or self.lock.locked()  # locked: another thread may have read what it has not published yet
+        except OSError: is_due,self.ready = False, nothing  # a cell has closed epoll: what C code writes is lost, and nothing else
+        if is_due: self._publish()
 
     @contextlib.contextmanager
     def calling(self):
