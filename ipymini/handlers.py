@@ -5,10 +5,11 @@ Owns `signal.signal` and `signal.getsignal`, the mask, the wake-up fd's place, a
 Threads: main, but for `is_ignored` and `is_ours`.
 Spec: Python's documentation of `signal` and `faulthandler`."""
 
-import _signal, faulthandler, functools, logging, os, signal, threading, traceback
+import _signal, faulthandler, functools, logging, signal, threading, traceback
 from signal import SIG_DFL, SIG_IGN
 
-from .frames import cell_code, is_delicate, whose
+from . import dying
+from .frames import PENDING, cell_code, is_delicate, whose
 from .scope import Scope, current
 
 log = logging.getLogger("ipymini.handlers")
@@ -51,8 +52,6 @@ class Handlers:
         self.write_fd,self.held = write_fd, lambda exc, frame, show: show(exc)
         self.main,self.meant,self.mask,self.changed = None, {}, set(), set()  # changed: signals whose handlers cells have set
         self.is_child = False
-        try: self.stderr = os.dup(2)  # the terminal, also when fd 2 belongs to the cells
-        except OSError: self.stderr = None
 
     def install(self, **handlers):
         "Install handlers(signum, frame) by the names of their signals."
@@ -67,9 +66,9 @@ class Handlers:
 
     def own_stacks(self):
         "Let SIGUSR1 show all stacks on the real stderr."
-        if STACKS is None or self.stderr is None: return
+        if STACKS is None: return
         faulthandler.unregister(STACKS)
-        faulthandler.register(STACKS, self.stderr, all_threads=True, chain=False)
+        faulthandler.register(STACKS, dying.stderr[0], all_threads=True, chain=False)
 
     def restore(self):
         "After each cell: what the kernel needs is its own again, whatever a cell has left. Handlers of other signals stay the user's. Main thread."
@@ -77,7 +76,7 @@ class Handlers:
         if NUDGE is None or self.is_child or threading.get_ident() != self.main: return
         for signum in (signal.SIGINT, NUDGE):
             if _signal.getsignal(signum) is not meant[signum]: _signal.signal(signum, meant[signum])
-        if self.stderr is not None and not faulthandler.is_enabled(): faulthandler.enable(self.stderr)
+        if not faulthandler.is_enabled(): faulthandler.enable(dying.stderr[0])
         if self.changed: self._restore_changed()
 
     def _restore_changed(self):
@@ -88,6 +87,11 @@ class Handlers:
         term = _signal.getsignal(signal.SIGTERM)
         if not callable(term) and signal.SIGTERM in self.meant: _signal.signal(signal.SIGTERM, self.meant[signal.SIGTERM])
         if STACKS in changed and not callable(_signal.getsignal(STACKS)): self.own_stacks()
+
+    def end(self):
+        "Let SIGINT and SIGTERM do nothing any more, as the kernel ends: jupyter_client sends a second SIGTERM at half time."
+        for signum in (signal.SIGINT, signal.SIGTERM): _signal.signal(signum, lambda signum, frame: None)
+        PENDING.clear()
 
     def forked(self):
         "In a forked child signals mean what they mean to any process: Pool.terminate waits for ever for workers that ignore SIGTERM."

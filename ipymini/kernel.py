@@ -7,13 +7,13 @@ Spec: messaging, "Messages on the control (ROUTER/DEALER) channel"; JEP 91 (subs
 
 import contextlib, logging, os, signal, sys, threading, time, uuid
 
+from . import dying
 from .answers import UnknownSubshellError, failure, handle, reply
 from .capture import Capture
 from .deliver import Interrupts
 from .detours import MAGIC, Detours
 from .dying import before, guarded, last_words
 from .ending import Ending
-from .frames import PENDING
 from .lane import ENOUGH, Lane, overtake
 from .life import Life, parent_fd, watch_by_hand
 from .loops import on_signal
@@ -62,8 +62,7 @@ class Kernel:
         self.main.worker.run(lambda: self.start(argv, connection_file))
         for s in list(self.subs.values()): s.join(self.life.ending.left())
         if self.main.bridge: self.main.bridge.stop()
-        for signum in (signal.SIGINT, signal.SIGTERM): signal.signal(signum, lambda signum, frame: None)  # jupyter_client sends a second SIGTERM at half time
-        PENDING.clear()
+        self.signals.handlers.end()
 
     def close(self):
         "Let go of the user's objects, which may have something to say about that, send what has been written, and close the sockets."
@@ -236,6 +235,7 @@ def is_alone(msg): return isinstance(msg.content, dict) and str(msg.content.get(
 
 def run_kernel(early, argv=(), connection_file="", made=False):
     "Serve one kernel on what `early` has bound until it is shut down, and end the process. `made`: the file is ours. Main thread."
+    if dying.stderr == [2]: dying.stderr[0] = os.dup(2)  # embedded: the command line has done it
     kernel,code = Kernel(early), 0
     ending = kernel.life.ending
     ending.acts.append(lambda: remove(connection_file, kernel.life, made))
