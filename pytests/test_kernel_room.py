@@ -1,5 +1,5 @@
 "The kernel between a fake bridge and fake channels: requests in, the whole list of messages out."
-import asyncio, threading, time
+import asyncio, threading
 from types import SimpleNamespace
 
 import pytest
