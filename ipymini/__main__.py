@@ -4,9 +4,13 @@ Owns the kernel's own arguments; all others are IPython's and go to it. Must not
 Threads: main.
 Spec: messaging and jupyter_client's documentation, "Connection files" and "Making kernels for Jupyter"."""
 
-import faulthandler, gc, logging, os, sys
+import sys
+if __name__ == "__main__" and not sys.flags.safe_path: del sys.path[0]  # the working directory: its files must not stand in the way of the standard library; IPython puts it behind that
+
+import faulthandler, gc, logging, os
 
 from . import __version__, dying
+from .outset import settle
 from .wire import PORTS, connection, read_connection, write_connection
 
 USAGE = """Usage: python -m ipymini [-f CONNECTION_FILE] [options]     run a kernel
@@ -65,10 +69,12 @@ def log_to(stream, level):
 def run(argv):
     "Run a kernel; returns only if it could not start."
     gc.disable()  # what is imported stays, and to look through it again and again takes time; `Bridge.start` enables it
+    amiss = settle()
     own,others = parse(argv)
     stderr = os.fdopen(os.dup(2), "w", buffering=1, errors="backslashreplace")  # the terminal, also when fd 2 belongs to the cells
     dying.stderr[0] = stderr.fileno()
     log_to(stderr, logging.DEBUG if "--debug" in argv else logging.WARNING)
+    for words in amiss: logging.getLogger("ipymini").warning(words)
     faulthandler.enable(stderr)
     from .early import Early
     try:
@@ -81,6 +87,7 @@ def run(argv):
         from .kernel import run_kernel  # what takes longer to import than to answer the first client
         run_kernel(early, others, os.path.abspath(path), made)
     except (OSError, ValueError) as e: print(f"ipymini: {e}", file=stderr)
+    except BaseException: dying.die("the kernel cannot go on")
     gc.enable()
     return 1
 

@@ -6,6 +6,7 @@ Threads: the worker's that owns it; completions, and queries that overtake, the 
 Spec: messaging, "Messages on the shell (ROUTER/DEALER) channel"."""
 
 import asyncio, atexit, gc, logging, os, sys, threading, warnings
+from threading import get_ident
 
 from IPython.core.async_helpers import _asyncio_runner
 from IPython.core.completer import ProvisionalCompleterWarning, rectify_completions
@@ -14,7 +15,8 @@ from IPython.utils.tokenutil import token_at_cursor
 from . import comms, compat
 from .config import IPKernelApp
 from .requests import error_content
-from .budget import Late, within
+from .errors import ShowsErrors
+from .budget import Late, is_users, stop, within
 from .flags import flag
 from .scope import Scope, here
 from .shell import KeptText, ZMQInteractiveShell, fork_shell
@@ -24,6 +26,8 @@ from .frames import INTERRUPT, cell_code
 log = logging.getLogger("ipymini.bridge")
 abandoned = []       # coroutines that cannot be run to their end; closed, they would show a GeneratorExit
 COLD = 0.8           # seconds that the first completion may take, which imports Jedi: JupyterLab waits for a second; Jedi is ready for the next one then
+INSPECTION = 5.0     # seconds for an inspection beside a cell
+MOMENT = 0.02        # seconds that a completion which is told to end has for that
 INSPECTING = threading.Lock()  # all shells have one inspector, which keeps in itself what it writes to
 
 
@@ -46,7 +50,8 @@ class Bridge:
 
     def __init__(self, worker, kernel=None, app=None, shell=None):
         self.worker,self.kernel,self.app,self.shell = worker, kernel, app, shell
-        self.late = None  # the thread of a completion that has taken too long
+        self.streams = dict(stdout=sys.stdout, stderr=sys.stderr)  # put back if a cell deletes them
+        self.late = []  # threads of completions that have taken too long
 
     def start(self, argv=(), connection_file=""):
         "Make the shell as IPython's configuration says, and run what that wants run at startup."
@@ -100,11 +105,13 @@ class Bridge:
         return self._reply(error_content(KeyboardInterrupt, "", here().traceback))
 
     def _failed(self, e):
-        "The reply to a cell at which IPython itself, or something a library put into it, failed."
-        self.shell.showtraceback()
+        "The reply to a cell at which IPython itself, or something a library put into it, failed; maybe what shows errors."
+        try: self.shell.showtraceback()
+        except Exception: ShowsErrors.showtraceback(self.shell)
         return self._reply(error_content(type(e), e, here().traceback))
 
     def _reply(self, content, user_expressions=None):
+        for name,stream in self.streams.items(): sys.__dict__.setdefault(name, stream)  # without them no thread can be started
         shell = self.shell
         payload = shell.payload_manager.read_payload()
         shell.payload_manager.clear_payload()
@@ -139,17 +146,29 @@ class Bridge:
         if is_moot(): return nothing
         completer,budget = self.shell.Completer, flag("IPYMINI_COMPLETION_TIMEOUT")
         use_jedi,first = completer.use_jedi, max(COLD, budget) if "jedi" not in sys.modules else budget
-        if not (use_jedi and self.late and self.late.is_alive()):  # Jedi is no good for two threads at once
-            try: found = within(first if use_jedi else budget, is_moot, self._complete_if_well, code, cursor_pos)
+        late = list(self._late())
+        if len(late) > 1: return nothing
+        if use_jedi and not late:  # Jedi is no good for two threads at once
+            try: found = within(first, is_moot, self._complete_if_well, code, cursor_pos)
             except Late as e:
-                self.late = e.thread
-                if is_moot() or not use_jedi: return nothing
+                self.late.append(e.thread)
+                if is_moot() or is_users(e.thread): return nothing  # without Jedi, the user's code would take as long
             else:
-                if found or not use_jedi: return found or nothing
+                if found: return found
         completer.use_jedi = False
-        try: return within(budget/5, is_moot, self.complete, code, cursor_pos)
-        except Late: return nothing
+        try: return within(budget/5 if use_jedi else budget, is_moot, self.complete, code, cursor_pos)
+        except Late as e:
+            if late: stop(e.thread)  # one that is left behind is enough
+            self.late.append(e.thread)
+            return nothing
         finally: completer.use_jedi = use_jedi
+
+    def _late(self):
+        "Threads of completions that are still at it, after a moment to end."
+        stop(*self.late)
+        for t in self.late: t.join(MOMENT)
+        self.late = [t for t in self.late if t.is_alive()]
+        return self.late
 
     def _complete_if_well(self, code, cursor_pos):
         """As `complete`; None if Jedi has failed, which to IPython is the same as finding nothing: its cache on disk breaks when a process is
@@ -177,9 +196,12 @@ class Bridge:
         text,matches = self.shell.complete("", line, cursor_pos - line_start)
         return dict(status="ok", matches=matches, cursor_start=cursor_pos - len(text), cursor_end=cursor_pos, metadata={})
 
+    def inspect(self, *args):
+        "Content of an inspect_reply about the name at the cursor; Late if that takes too long on another thread than the worker's, where no interrupt could end it."
+        return self._inspect(*args) if get_ident() == self.worker.thread.ident else within(INSPECTION, lambda: False, self._inspect, *args)
+
     @cell_code
-    def inspect(self, code, cursor_pos, detail_level=0, omit_sections=()):
-        "Content of an inspect_reply about the name at the cursor."
+    def _inspect(self, code, cursor_pos, detail_level=0, omit_sections=()):
         name = token_at_cursor(code, cursor_pos)
         load_pygments()
         alone = INSPECTING.acquire(timeout=1)  # longer only what the user's own code does
@@ -226,7 +248,7 @@ class Bridge:
         shell.history_manager = None
 
     def let_go(self):
-        "Do what else IPython does at exit: it lets go of the user's objects, files that are open for one. Nothing of the user's runs afterwards."
+        "Do what else IPython does at exit: it lets go of the user's objects, open files among them. Nothing of the user's runs afterwards."
         self.shell.atexit_operations()
 
     def end(self):
@@ -260,5 +282,8 @@ def run_sync(shell, coro, silent):
 
 @cell_code
 def run_events(shell, result, silent):
+    scope = here() or Scope.nobody
+    traceback = scope.traceback
     shell.events.trigger("post_execute")
     if not silent: shell.events.trigger("post_run_cell", result)
+    scope.traceback = traceback  # the cell's own, not that of a callback

@@ -5,7 +5,7 @@ Must not know: sockets, what a request means. It asks `scope` for whom a thing i
 Threads: `Stream` methods any; install and uninstall main.
 Spec: messaging, "Streams (stdout, stderr, etc)"."""
 
-import bdb, builtins, codecs, getpass, importlib, io, os, subprocess, sys, threading, time
+import bdb, builtins, codecs, functools, getpass, importlib, io, os, subprocess, sys, threading, time
 from importlib.machinery import PathFinder
 from threading import get_ident
 from time import perf_counter
@@ -16,6 +16,7 @@ from .fds import Fds
 from .frames import PENDING, cell_code, raise_pending, wait_code
 from .scope import Scope, current, here, started_by
 
+LONGEST_SWITCH = 0.02  # seconds that a thread may keep the GIL from those that wait for it
 QUIET = 1.5e-6       # seconds since a stream's last write in which C code can have written too: its text goes first
 
 
@@ -229,6 +230,12 @@ def _calling(original, fds):
     return system
 
 
+def _switch_interval(original):
+    @functools.wraps(original)
+    def setswitchinterval(interval, /): original(min(interval, LONGEST_SWITCH))
+    return setswitchinterval
+
+
 class Capture:
     "All patches; `install` puts them in place, `uninstall` undoes them."
 
@@ -258,8 +265,10 @@ class Capture:
             (Popen, "_get_handles", popen_handles(Popen._get_handles, self.fds), "a child belongs to the request that starts it"),
             (Popen, "__init__", popen_init(Popen.__init__, self.fds), "and alone has the pipes that it writes to"),
             (time, "sleep", _sleep(time.sleep), "a subshell's thread has no signals"),
+            (sys, "setswitchinterval", _switch_interval(sys.setswitchinterval), "a cell that computes must not keep the GIL from the threads that answer meanwhile"),
             (sys, "meta_path", [Ipdb, *sys.meta_path], "pdb is IPython's, as it is everywhere else in IPython"),
             *loops.patches(), *more]
+        for stream in filter(None, (sys.__stdout__, sys.__stderr__)): stream.reconfigure(line_buffering=True)  # as at a terminal: who prints there is seen at once
         for owner,name,new,_ in table:
             self.undo.append((owner, name, getattr(owner, name)))
             setattr(owner, name, new)

@@ -5,7 +5,7 @@ Must not know: what a message means; it hands each one to `on_msg(channel, msg)`
 Threads: `io` owns all sockets but the heartbeat's, which a thread in C echoes; `send` and `write` may be called from any.
 Spec: messaging, "Introduction" (sockets), "Heartbeat"; JEP 65 (iopub_welcome)."""
 
-import contextlib, itertools, logging, os, threading
+import contextlib, errno, itertools, logging, os, threading
 from collections import deque
 from threading import get_ident
 from time import monotonic
@@ -13,8 +13,8 @@ from time import monotonic
 import zmq
 from zmq.backend import Socket
 
-from .dying import die
-from .lane import hide
+from .dying import die, slipped
+from .lane import KernelThread, hide, unbroken
 from .outbox import Outbox
 from .scope import EVERYBODY, PASSES
 from .wire import PORTS, BadMsg, endpoint
@@ -59,8 +59,8 @@ class Channels:
 
     def start(self):
         "Serve the sockets on threads of their own; returns at once."
-        self.state.thread = self.outbox.thread = threading.Thread(target=self._guard, args=(self._run,), name="io", daemon=True)
-        self.state.heart = threading.Thread(target=_echo, args=(self.sockets.pop("hb"),), name="heartbeat", daemon=True)
+        self.state.thread = self.outbox.thread = KernelThread(lambda: self._guard(self._run), "io")
+        self.state.heart = KernelThread(lambda s=self.sockets.pop("hb"): _echo(s), "heartbeat")
         for t in (self.state.heart, self.state.thread):
             hide(t)
             t.start()
@@ -110,6 +110,7 @@ class Channels:
     def _wake(self):
         try: os.write(self.pipe[1], b"!")
         except BlockingIOError: return  # the pipe is full of wake-ups already
+        except OSError: die("the pipe that wakes io is closed")
 
     # --- io only, from here on
 
@@ -124,7 +125,7 @@ class Channels:
         self._watch(self.sockets["iopub"], self._subscription)
         for channel in FIRST: self._watch(self.sockets[channel], lambda c=channel: self._receive(c))
         self.state.order = [self.sockets[c] for c in FIRST]
-        while not self.state.stopping: self._turn()
+        unbroken("io", self._turn, lambda: not self.state.stopping)
         self._finish()
 
     def _turn(self):
@@ -139,7 +140,7 @@ class Channels:
         outbox.asleep = outbox.holding = False
         for s in state.order:
             if events.pop(s, None): self._one("messages", self.handlers[s])
-        for s in events: self._one("an event", self.handlers[s])
+        for s in events: self._one("an event", lambda: self._event(s))
         for _ in range(len(state.calls)): self._one("a call", state.calls.popleft())
         for f in self.clock.due(): self._one("a timer", f)
 
@@ -147,17 +148,33 @@ class Channels:
         "Call `f`: a slip in one item costs that item, never the thread."
         began = monotonic()
         try: return f()
-        except BaseException: log.exception("a slip on io, in %s", what)  # also an asynchronous exception
+        except BaseException: self._slip(what)  # also an asynchronous exception
         finally:
             if (took := monotonic() - began) > self.state.longest[0]: self.state.longest = took, f"{what} {f!r}"
+
+    def _slip(self, what, *args):
+        "Log the exception. If io cannot read what it has packed itself, as a cell has broken what all of Python is made of, each message would be lost: then the process ends."
+        slipped()
+        log.exception(f"a slip on io, in {what}", *args)
+        try: self.codec.unpack(self.codec.pack("status", {})[1])
+        except MemoryError: return  # it will read again when there is memory
+        except BaseException: die("io can read no messages any more")
 
     def _watch(self, s, handler):
         self.handlers[s] = handler
         self.poller.register(s, zmq.POLLIN)
 
+    def _event(self, s):
+        "Call the handler of `s`. A descriptor that the user's code has closed is watched no more: it would be reported for ever."
+        try: self.handlers[s]()
+        except OSError as e:
+            if e.errno == errno.EBADF: self.poller.unregister(s)
+            raise
+
     def _woken(self):
         try: os.read(self.pipe[0], 4096)
         except BlockingIOError: return
+        except OSError: die("the pipe that wakes io is closed")
 
     def _receive_all(self, done, rounds=100):
         "Receive what there is, a batch of each channel a turn, then call `done()`."
@@ -172,7 +189,7 @@ class Channels:
             try: frames = _recv(s)
             except zmq.Again: return False
             try: self._received(channel, frames)
-            except BaseException: log.exception("a slip on io, in one message on %s", channel)
+            except BaseException: self._slip("one message on %s", channel)
         return True
 
     def _received(self, channel, frames):
@@ -279,7 +296,8 @@ def passes(msg_type, content):
 
 def _echo(socket):
     try: zmq.proxy(socket, socket)  # in C: echoes while Python holds the GIL
-    except zmq.ContextTerminated: socket.close(0)
+    except zmq.ContextTerminated: return
+    finally: socket.close(0)  # also if an asynchronous exception comes out: the context would wait for it
 
 
 def _send(s, frames):

@@ -8,7 +8,7 @@ Spec: Debug Adapter Protocol, "Base Protocol"."""
 import atexit, contextlib, functools, importlib, json, linecache, logging, os, queue, socket, sys, threading
 
 from .frames import DEBUGGERS, HERE, in_debugger, wait_code
-from .lane import hide
+from .lane import KernelThread, hide
 
 log = logging.getLogger("ipymini.dap")
 SETTINGS = dict(  # what pydevd reads from the environment while it is imported
@@ -326,7 +326,7 @@ def bury():
 
 def spawn(name, f):
     "Run `f()` on a thread that debuggers do not see."
-    t = threading.Thread(target=f, name=name, daemon=True)
+    t = KernelThread(f, name)
     hide(t)
     t.start()
 

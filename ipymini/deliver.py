@@ -15,6 +15,7 @@ Spec: messaging, "Kernel interrupt"."""
 import contextlib, functools, logging, threading, time
 from collections import deque
 
+from .budget import LEFT, stop
 from .frames import PENDING, is_delicate, is_open, wait_code, whose
 from .lane import absorb, raise_in, thrower
 
@@ -244,6 +245,7 @@ class Interrupts:
     def spread(self, number):
         """What an interrupt means to others than main: if that is idle the subshell that began last is meant; the second one for the same request means all. Whether it is
         a second one."""
+        stop(*LEFT)  # completions that do not end
         if self.is_ending: return True  # which means all
         now = time.monotonic()
         busy = [s for s in list(self.subs.values()) if s.worker.now.number and s is not self.main]

@@ -4,12 +4,15 @@ Owns where the real stderr is, the words, and `die`. Must not know: other rooms,
 Threads: any, signal handlers too; no lock is taken. What is called here was bound before the user's code could replace it.
 Spec: none (DEV.md, "Ending")."""
 
-import sys
-from builtins import type
+import builtins
+from builtins import BaseException, OSError, type
 from os import _exit, write
+from sys import exc_info
 from traceback import format_exception
 
 stderr = [2]   # the descriptor to write to: a copy of 2, once 2 belongs to the cells
+BUILTINS = vars(builtins)
+NEEDED = {name: value for name,value in BUILTINS.items() if isinstance(value, type) or name in ("len", "isinstance", "getattr", "next", "iter", "min", "max", "id")}
 before = []    # functions that `die` calls before it ends the process; each guarded
 
 
@@ -21,13 +24,19 @@ def say(text):
 
 def last_words(what):
     "Say `what` has happened, and the exception that is being handled, with as much of its traceback as can still be told."
-    say(f"[ipymini] CRITICAL | {what}\n{told(sys.exc_info()[1])}")
+    say(f"[ipymini] CRITICAL | {what}\n{told(exc_info()[1])}")
 
 
 def die(what, code=70):
     "End the process now, with `last_words`. For who is needed and cannot go on: a half-alive kernel is the worst kernel."
     try: last_words(what)
     finally: _leave(code)
+
+
+def slipped():
+    "Called where an item has been lost by a slip: if a cell has replaced what all of Python is made of, the next one would be lost, too, and all the others."
+    gone = [name for name,value in NEEDED.items() if BUILTINS.get(name) is not value]
+    if gone: die(f"nothing works without {', '.join(gone)}, which a cell has replaced")
 
 
 def _leave(code):
@@ -39,7 +48,7 @@ def _leave(code):
 def guarded(f):
     "Call `f()`; what it raises is said, and over."
     try: f()
-    except BaseException: say(f"[ipymini] ERROR | {told(sys.exc_info()[1])}")
+    except BaseException: say(f"[ipymini] ERROR | {told(exc_info()[1])}")
 
 
 def told(e):
@@ -47,7 +56,7 @@ def told(e):
     if e is None: return ""
     for tell in (_shown, _listed, _named):
         try: return tell(e)
-        except BaseException: continue  # linecache replaced, an audit hook that raises, a __str__ that fails: less is told, and that is said
+        except BaseException: continue  # linecache is replaced, an audit hook raises, a __str__ fails: then less is told
     return "an exception that cannot be shown\n"
 
 

@@ -1,10 +1,11 @@
 """Ending room: the time that the user's things have when the process ends, and in which order they have it.
 
-As Python ends a script, but in bounded time: what runs is done, threads and executors are waited for, then come the functions of `atexit`, then child processes, then what they
-all have written is sent, last the process is gone. jupyter_client sends SIGTERM to the process group 2.5 s after its request, and SIGKILL after 5 s.
+As Python ends a script, but in bounded time: what runs is done, threads and executors are waited for, then come the functions
+of `atexit`, then child processes, then what they all have written is sent, last the process is gone. jupyter_client sends SIGTERM
+to the process group 2.5 s after its request, and SIGKILL after 5 s.
 Owns the clock and the order. Must not know: messages, sockets, IPython.
-Threads: `begin` any; `finish` main; the clock has a thread of its own, which starts before the user's code and calls nothing that this could replace. What main is too late for, a
-thread does that the clock starts.
+Threads: `begin` any; `finish` main; the clock has a thread of its own, which starts before the user's code and calls nothing that
+this could replace. What main is too late for, a thread does that the clock starts.
 Spec: messaging, "Kernel shutdown"; Python's documentation of `atexit` and `threading` (non-daemon threads)."""
 
 import atexit, contextlib, threading
@@ -15,7 +16,7 @@ from time import monotonic, sleep
 from traceback import print_exc
 
 from .dying import guarded, say
-from .lane import hide
+from .lane import KernelThread, hide
 from .processes import children, end_family, with_births
 
 WORK = 2.3    # seconds from `begin` for what runs: cells, tasks, threads and executors
@@ -32,16 +33,17 @@ def locked():
 
 
 class Ending:
-    "The end of this process: `open` early, `begin` when it is asked for, `finish` when main is done. `acts` are what is done last, behind the end of child processes."
+    """The end of this process: `open` early, `begin` when it is asked for, `finish` when main is done. `acts` are what is done last,
+    behind the end of child processes."""
 
     def __init__(self, *acts):
         self.acts,self.since,self.known,self.doing = [*acts], None, (), "what runs"
         self.asked,self.done = locked(), locked()  # released when the end begins; when it is the turn of atexit
-        self.turn,self.last = allocate_lock(), allocate_lock()  # of the thread that runs the functions of atexit; of the one that ends the process
+        self.turn,self.last = allocate_lock(), allocate_lock()  # of the thread that runs atexit's functions; that ends the process
 
     def open(self):
         "Start the clock's thread, which waits for `begin`."
-        clock = threading.Thread(target=self._watch, name="deadline", daemon=True)
+        clock = KernelThread(self._watch, "deadline")
         hide(clock)
         clock.start()
 

@@ -11,7 +11,7 @@ from _thread import RLock
 from threading import Lock
 from time import sleep
 
-from IPython.core.history import HistoryAccessor, HistoryManager
+from IPython.core import history
 
 from .lane import Lane
 
@@ -24,17 +24,18 @@ class Unavailable(OSError):
     "The history database cannot be used just now, and why: it is locked, the disk is full, the kernel has ended, ..."
 
 
-class History(HistoryManager):
+class HistoryManager(history.HistoryManager):
     "The history of the main shell, and the connection of all; of another shell with that as `main`."
 
     def __init__(self, shell, main=None, **kw):
         self.main = main or self
         if main is None: self._begin()
-        super(HistoryManager, self).__init__(shell=shell, **kw)  # HistoryManager's own starts a thread with a connection of its own, which a fork ends for good
+        super(history.HistoryManager, self).__init__(shell=shell, **kw)  # IPython's own starts a thread with a connection of its own, which a fork ends for good
         self.db_input_cache_lock,self.db_output_cache_lock,self.using_thread,self.unsaved = Lock(), Lock(), False, []
         try: self.new_session()
         except Unavailable as e: log.warning("no history session yet: %s", e)
         self.main.shells.add(self)
+        self.save_soon()  # starts its thread, which could become a greenlet, or nothing, once the user's code runs
 
     def _begin(self):
         self.lock,self.shells,self.lane,self.saving,self.pid = RLock(), set(), Lane("history", self._save), False, os.getpid()
@@ -45,7 +46,7 @@ class History(HistoryManager):
         "Connect, once in a process; in memory if the file cannot be used. Only one that is corrupt is IPython's to move away."
         if self.main is not self: self.hist_file,self.db = self.main.hist_file, self.main.db
         else:
-            try: inspect.unwrap(HistoryAccessor.init_db)(self)
+            try: inspect.unwrap(history.HistoryAccessor.init_db)(self)
             except sqlite3.OperationalError as e:
                 log.warning("history database %s cannot be used: %s; this session's history stays in memory", self.hist_file, e)
                 self.hist_file = ":memory:"
@@ -102,7 +103,7 @@ class History(HistoryManager):
         if main.saving: return
         main.saving = True
         try: main.lane.put(None)
-        except RuntimeError:  # no thread can be started; the next cell tries again
+        except Exception:  # no thread can be started; the next cell tries again
             log.warning("the history is not being written", exc_info=True)
             main.saving = False
 
@@ -129,7 +130,7 @@ class History(HistoryManager):
         with self.lock: super().close()
 
 
-class SubshellHistory(History):
+class SubshellHistory(HistoryManager):
     "The history of a subshell: a session of its own; `In` and `_i` are the parent's."
 
     def store_inputs(self, line_num, source, source_raw=None):

@@ -77,6 +77,8 @@ class Kernel:
         "Make the shell, inside the context that cells share. Main thread."
         from .bridge import Bridge
         from .compat import KernelFacade
+        from .sealed import seal
+        seal()
         self.capture.children.on_fork.append(self.forked)
         self.capture.install(self.signals.handlers.patches())
         mark_if_possible()

@@ -6,10 +6,25 @@ Threads: `put` from io or a worker; what is put is called on the lane's own.
 Spec: none (DEV.md, "Threads")."""
 
 import functools, logging, queue, threading
+from collections import deque
+from types import FunctionType
+
+from .dying import die, slipped
 
 log = logging.getLogger("ipymini.lane")
 PATIENCE = 0.05  # seconds that a query waits behind a cell before somebody else answers it
 ENOUGH = 1.0     # seconds that it waits behind any number of short ones
+SLIPS = 200      # exceptions in a row after which a loop is taken for broken ...
+SHOWN = 10       # ... of which so many are logged
+
+
+class KernelThread(threading.Thread):
+    """A daemon thread of the kernel's own. Trace and profile functions that a cell has for new threads (`threading.settrace`) are not its own: one that raises would end it
+    before it begins."""
+
+    def __init__(self, target, name): super().__init__(target=target, name=name, daemon=True)
+
+    _bootstrap_inner = FunctionType(threading.Thread._bootstrap_inner.__code__, vars(threading) | dict(_trace_hook=None, _profile_hook=None))
 
 
 class Lane:
@@ -17,20 +32,21 @@ class Lane:
 
     def __init__(self, name, serve, ready=True):
         self.name,self.serve,self.ready = name, serve, ready
-        self.queue,self.thread = queue.SimpleQueue(), None
+        self.items,self.bell,self.thread = deque(), queue.SimpleQueue(), None
 
     def put(self, item):
         "Queue `item`; any thread. RuntimeError if it needs a thread, and none can be started now: then it is not queued."
         if self.thread is None and self.ready: self._start()
-        self.queue.put(item)
+        self.items.append(item)
+        self.bell.put(None)
 
     def open(self):
         "Be ready."
         self.ready = True
-        if self.thread is None and not self.queue.empty(): self._start()
+        if self.thread is None and self.items: self._start()
 
     def _start(self):
-        self.thread = thread = threading.Thread(target=self._run, name=self.name, daemon=True)
+        self.thread = thread = KernelThread(self._run, self.name)
         hide(thread)
         try: thread.start()
         except BaseException:  # no thread can be started now; who comes next tries again, and serves what others have put meanwhile
@@ -38,9 +54,11 @@ class Lane:
             raise
 
     def _run(self):
-        while threading.current_thread() is self.thread:  # two threads may put the first items at once: one lane is enough
-            try: self.serve(self.queue.get())
-            except BaseException: log.exception("a slip on the %s thread", self.name)  # it costs that item alone; also an asynchronous exception
+        unbroken(f"the {self.name} thread", self._serve_next, lambda: threading.current_thread() is self.thread)  # two may put the first items at once: one lane is enough
+
+    def _serve_next(self):
+        while self.items: self.serve(self.items.popleft())
+        self.bell.get()  # here an asynchronous exception comes out of a lane that waits: no item is lost with it
 
 
 def overtake(later, worker, msg, serve, may=lambda: True, claims=True):
@@ -49,9 +67,36 @@ def overtake(later, worker, msg, serve, may=lambda: True, claims=True):
     def look():
         if not worker.waits(msg): return
         ready = may()
-        if ready and (not claims or worker.claim(msg)): serve(msg)
+        if ready and (not claims or worker.claim(msg)): serve_claimed()
         if not ready or not claims: later(PATIENCE, look)
+    def serve_claimed():
+        try: serve(msg)
+        except RuntimeError:  # the thread that would serve it cannot be started now
+            if claims: worker.put_back([msg])
+            raise
     later(PATIENCE, look)
+
+
+def unbroken(what, step, goes_on):
+    """Call `step()` as long as `goes_on()`. A slip costs that step alone; so does an asynchronous exception, wherever it comes out, and a trace function that raises. Only
+    a loop that is itself broken (SLIPS in a row) ends the process, and says why."""
+    for _ in range(SHOWN):
+        try: return _steps(what, step, goes_on)
+        except BaseException: continue  # an asynchronous exception between two steps, or while another one is being logged
+    die(f"{what} is broken")
+
+
+def _steps(what, step, goes_on):
+    slips = 0
+    while goes_on():
+        try:
+            step()
+            slips = 0
+        except BaseException:
+            slips += 1
+            slipped()
+            if slips > SLIPS: die(f"{what} is broken")
+            if slips <= SHOWN: log.exception("a slip on %s", what)
 
 
 def hide(thread):

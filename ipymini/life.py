@@ -5,14 +5,14 @@ Must not know: messages, sockets, IPython.
 Threads: any; where there is no pidfd, the watch has one of its own.
 Spec: messaging, "Kernel shutdown"; jupyter_client's documentation on JPY_PARENT_PID."""
 
-import os, threading, time
+import os, time
 
-from .lane import hide
+from .lane import KernelThread, hide
 
 
 class Life:
-    """How the kernel's life stands, and what happens to all subshells: `asked` to end (False, or True for a restart), `stopping`, `restart`, `orphan`, `signalled` to end,
-    `forked` in a child that is no kernel; `ending` is the Ending."""
+    """How the kernel's life stands, and what happens to all subshells: `asked` to end (False, or True for a restart), `stopping`,
+    `restart`, `orphan`, `signalled` to end, `forked` in a child that is no kernel; `ending` is the Ending."""
 
     def __init__(self, end_soon=lambda: None, ending=None):
         self.end_soon,self.before_cell,self.detour,self.cell_ended = end_soon, lambda: None, lambda scope: None, lambda scope: None
@@ -36,7 +36,7 @@ def watch_by_hand(callback, every=1.0):
     def run():
         while os.getppid() == pid: time.sleep(every)
         callback()
-    t = threading.Thread(target=run, name="parent", daemon=True)
+    t = KernelThread(run, "parent")
     hide(t)
     t.start()
 

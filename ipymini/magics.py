@@ -7,13 +7,14 @@ Spec: IPython's documentation, "Built-in magic commands"; messaging, "Payloads (
 
 import json, os, subprocess, sys, threading
 
-from IPython.core import page
+from IPython.core import magic, page
 from IPython.core.error import UsageError
 from IPython.core.magic import Magics, cell_magic, line_cell_magic, line_magic, magics_class
 from IPython.core.magics import history
 from IPython.core.magics.code import CodeMagics, InteractivelyDefined, MacroToEdit
 from IPython.display import Javascript, display
 
+from .frames import raise_pending
 from .scope import here
 
 ALONE = "{} is the whole first line of a cell, and takes no arguments."
@@ -24,6 +25,18 @@ def cell_modes(lines):
     first = {"%%background": "await __import__('ipymini').background()\n", "%%subshell": "\n"}
     head = lines[0].strip() if lines else None
     return [first[head], *lines[1:]] if head in first else lines
+
+
+class MagicsManager(magic.MagicsManager):
+    "IPython's, which imports many magics as they are first used. One that is broken off then is imported the next time; its own would never try again."
+
+    def load_lazy(self, *args):
+        loaded = set(self._loaded_lazy)
+        try: super().load_lazy(*args)
+        except BaseException:
+            self._loaded_lazy = loaded
+            raise
+        raise_pending()  # as this is the kernel's code, an interrupt has waited
 
 
 class HistoryMagics(history.HistoryMagics):

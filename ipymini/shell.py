@@ -5,7 +5,7 @@ Must not know: sockets, threads, requests; it asks `scope` for whom an output is
 Threads: the worker's that owns the shell; `publish` any.
 Spec: messaging, "Display data", "Results", "Payloads (DEPRECATED)"."""
 
-import asyncio, logging, os, signal, subprocess, sys, threading, time, types
+import logging, os, shlex, signal, subprocess, sys, threading, time, types
 
 from IPython.core import page, payloadpage
 from IPython.core.autocall import ZMQExitAutocall
@@ -24,12 +24,11 @@ from IPython.utils.text import LSString, SList
 from traitlets import Any, Bool, CBool, Type, default
 
 from .cells import cell_file, own
-from .history import History, SubshellHistory
-from .requests import error_content
+from .errors import ShowsErrors
+from .history import HistoryManager, SubshellHistory
 from .scope import Scope, current, here
 from .wire import Msg
-from .frames import INTERRUPT, PENDING, cell_code, raise_pending, wait_code
-from .tracebacks import chain, cut, quicken, trim
+from .frames import PENDING, cell_code, raise_pending, wait_code
 
 log = logging.getLogger("ipymini.shell")
 STREAMS = dict(stdout="out_stream", stderr="err_stream")  # what IPython's history calls them
@@ -39,6 +38,14 @@ KEPT = 1 << 17  # characters of a cell's text that are kept
 
 
 def out(): return here() or Scope.nobody
+
+
+def run_shell(cmd):
+    "The exit code of `cmd` in the user's shell, at a pseudo-terminal as IPython has it, at which nobody can type: there is nothing to read."
+    handler = getattr(system, "__self__", None)
+    if handler is None: return system(cmd)  # on Windows
+    sh = type("PosixShell", (type(handler),), dict(sh="/bin/sh"))()  # the user's may have another syntax
+    return sh.system(f"exec {shlex.quote(handler.sh)} -c {shlex.quote(cmd)} </dev/null")
 
 
 @wait_code
@@ -60,20 +67,21 @@ class Hooks:
         return found
 
     @wait_code
-    def emit(self, msg_type, content):
+    def emit(self, msg_type, content, buffers=None):
         scope = out()
-        if hooks := self.__dict__.get("_hooks"): content = self._hooked(hooks, msg_type, content, scope)
-        if content is not None: scope.emit(msg_type, content)
+        if hooks := self.__dict__.get("_hooks"): content,buffers = self._hooked(hooks, msg_type, content, buffers, scope)
+        if content is not None: scope.emit(msg_type, content, None, buffers)
         if PENDING: raise_pending()
 
     @cell_code
-    def _hooked(self, hooks, msg_type, content, scope):
-        "The content that `hooks` make of `content`; None if one of them keeps it."
-        msg = dict(header=dict(msg_type=msg_type), msg_type=msg_type, parent_header=scope.msg.header if scope.msg else {}, metadata={}, content=content)
+    def _hooked(self, hooks, msg_type, content, buffers, scope):
+        "The content and buffers that `hooks` make of these; None if one of them keeps it."
+        parent = scope.msg.header if scope.msg else {}
+        msg = dict(header=dict(msg_type=msg_type), msg_type=msg_type, parent_header=parent, metadata={}, content=content, buffers=buffers or [])
         for hook in hooks:
             msg = hook(msg)
-            if msg is None: return None
-        return msg["content"]
+            if msg is None: return None, None
+        return msg["content"], msg.get("buffers")
 
 
 class ZMQShellDisplayHook(Hooks, DisplayHook):
@@ -103,12 +111,12 @@ class ZMQDisplayPublisher(Hooks, DisplayPublisher):
     "Publishes what `display` gets as display_data and update_display_data."
     store_display_history = Bool(False, help="Keep what is displayed in memory, for %notebook to export.").tag(config=True)
 
-    def publish(self, data, metadata=None, source=None, *, transient=None, update=False, **kwargs):
-        "`data` and `metadata` as mime bundles, `transient` as a dict with a display_id; `update` changes what was shown under that id."
+    def publish(self, data, metadata=None, source=None, *, transient=None, update=False, buffers=None, **kwargs):
+        "`data` and `metadata` as mime bundles, `transient` as a dict with a display_id; `update` changes what was shown under that id; `buffers` of bytes go along."
         self._validate_data(data, metadata)
         if self.store_display_history: self._store(data)
         content = dict(data=data, metadata=metadata or {}, transient=transient or {})
-        self.emit("update_display_data" if update else "display_data", content)
+        self.emit("update_display_data" if update else "display_data", content, buffers)
 
     def _store(self, data):
         shell = self.shell
@@ -136,7 +144,7 @@ class Compiler(CachingCompiler):
         raise error
 
 
-class ZMQInteractiveShell(InteractiveShell):
+class ZMQInteractiveShell(ShowsErrors, InteractiveShell):
     "IPython as a kernel has it. Libraries look for this class's name."
 
     displayhook_class = Type(ZMQShellDisplayHook)
@@ -180,7 +188,7 @@ class ZMQInteractiveShell(InteractiveShell):
         return here_shell(self)
 
     def init_history(self):
-        self.history_manager = History(shell=self, parent=self)
+        self.history_manager = HistoryManager(shell=self, parent=self)
         self.configurables.append(self.history_manager)
 
     def init_payload(self):
@@ -199,7 +207,7 @@ class ZMQInteractiveShell(InteractiveShell):
     def system_piped(self, cmd):
         "As IPython's `!cmd`, which counts frames to find names; one that an interrupt ends is a KeyboardInterrupt."
         if cmd.rstrip().endswith("&"): raise OSError("Background processes not supported.")
-        code = self.user_ns["_exit_code"] = system(self.var_expand(cmd, depth=1))
+        code = self.user_ns["_exit_code"] = run_shell(self.var_expand(cmd, depth=1))
         if code == -signal.SIGINT: raise KeyboardInterrupt
         if self.system_raise_on_error and code: raise subprocess.CalledProcessError(code, cmd)
 
@@ -252,30 +260,10 @@ class ZMQInteractiveShell(InteractiveShell):
     @property
     def parent_header(self): return self.get_parent()
 
-    @cell_code
-    def showtraceback(self, exc_tuple=None, *args, **kwargs):
-        quicken()
-        etype,value,tb = exc_tuple or sys.exc_info()
-        for e in chain(value): trim(e.__traceback__)
-        if isinstance(value, asyncio.CancelledError) and value.args == (INTERRUPT,):
-            cut(tb, "asyncio")
-            exc_tuple = KeyboardInterrupt, KeyboardInterrupt().with_traceback(tb), tb
-        elif isinstance(value, KeyboardInterrupt): cut(tb, "bdb", "pdb")
-        super().showtraceback(exc_tuple, *args, **kwargs)
-
-    @cell_code
-    def _format_exception_for_storage(self, exception, *args, **kwargs):
-        try: return super()._format_exception_for_storage(exception, *args, **kwargs)
-        except Exception: return error_content(type(exception), exception)  # IPython 9 calls str on it unprotected
-
-    def _showtraceback(self, etype, evalue, stb):
-        content = error_content(etype, evalue, stb or ())  # an exception may render itself as None
-        out().traceback = content["traceback"]
-        self.displayhook.emit("error", content)
-
     def init_magics(self):
         super().init_magics()
-        from .magics import HistoryMagics, KernelMagics, cell_modes
+        from .magics import HistoryMagics, KernelMagics, MagicsManager, cell_modes
+        if hasattr(MagicsManager, "find"): self.magics_manager.__class__ = MagicsManager  # IPython makes its own; newer ones have lazy magics
         self.register_magics(HistoryMagics(self, here_shell), KernelMagics)
         self.input_transformers_cleanup.append(cell_modes)
 

@@ -11,6 +11,7 @@ from datetime import datetime, timezone
 from .answers import UnknownSubshellError, failure, handle, reply
 from .flags import flag
 from .frames import INTERRUPT
+from .lane import KernelThread
 from .requests import error_content
 from .scope import Scope, here
 from .worker import Worker
@@ -53,14 +54,15 @@ class Subshell:
             ready.set()
         def run():
             try: self.worker.run(start)
-            except BaseException as e:  # carried over to who waits
-                log.exception("a subshell has ended")
-                failed.append(e)
+            except BaseException as e:
+                failed.append(e)  # no descriptors for its loop, for one
+                log.exception("the thread of subshell %s ends", self.id)
             finally:
+                self.worker.stopping = True
                 ready.set()
                 self.refuse_rest()
                 if self.bridge: self.bridge.end()
-        self.thread = threading.Thread(target=run, name=f"subshell-{self.id}", daemon=True)
+        self.thread = KernelThread(run, f"subshell-{self.id}")
         self.thread.start()
         ready.wait()
         if failed and self.bridge is None: raise failed[0]
@@ -143,7 +145,8 @@ class KernelEnded(Exception):
 
 
 def ended(scope, content):
-    "The content of the reply to a cell during which the kernel was ended: its client would go on if it were told that all is well. What fails anyway tells why."
+    """The content of the reply to a cell during which the kernel was ended: its client would go on if it were told that all is well.
+    What fails anyway tells why."""
     if scope.msg.type != "execute_request" or content["status"] != "ok": return content
     e = KernelEnded("SIGTERM has ended the kernel while this cell ran")
     error = error_content(KernelEnded, e, [f"{KernelEnded.__name__}: {e}"])

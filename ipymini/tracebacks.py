@@ -13,12 +13,24 @@ STYLES = 16  # that are remembered
 
 
 def chain(e):
-    "`e`, what it came from, and so on."
-    seen = {}
-    while isinstance(e, BaseException) and id(e) not in seen:
+    "`e`, what it came from, what it is a group of, and so on."
+    seen,todo = {}, [e]
+    while todo:
+        e = todo.pop()
+        if not isinstance(e, BaseException) or id(e) in seen: continue
         seen[id(e)] = e
-        e = e.__cause__ or e.__context__
+        todo += [e.__cause__ or e.__context__, *(e.exceptions if isinstance(e, BaseExceptionGroup) else ())]
     return seen.values()
+
+
+def has_group(e): return any(isinstance(c, BaseExceptionGroup) for c in chain(e))
+
+
+def theirs(tb):
+    "The part of a traceback that begins at the user's code, behind IPython's that has called it; all of it if there is none."
+    first = tb
+    while first is not None and package_of(first.tb_frame) == "IPython": first = first.tb_next
+    return tb if first is None else first
 
 
 def trim(tb):

@@ -10,12 +10,14 @@ from collections import deque
 from types import SimpleNamespace
 
 from .deliver import Delivery
+from .dying import slipped
 from .frames import INTERRUPT, cell_code, root_code, whose
-from .lane import PATIENCE
+from .lane import PATIENCE, SHOWN, SLIPS
 from .loops import OURS, hide_task
 from .scope import current
 
 log = logging.getLogger("ipymini.worker")
+BRISK = 0.001  # seconds in which an event loop that cannot run any more ends with an exception
 
 
 class Worker:
@@ -71,15 +73,22 @@ class Worker:
         "Serve until `stop`. `ready()` is called when the loop exists. No exception that reaches the loop itself is ours to die of."
         self.thread = threading.current_thread()
         self.loop = asyncio.new_event_loop()
+        self.loop.time = time.monotonic  # whatever the user's code puts in the place of that
         asyncio.set_event_loop(self.loop)
         OURS.add(self.loop)
         self.bell = asyncio.Event()
         self.context.run(ready)
         self._serve_from_now()
+        slips = 0
         while not self.server.done():
+            began = time.monotonic()
             try: self.loop.run_forever()
             except (KeyboardInterrupt, SystemExit): log.info("a task or callback ended with KeyboardInterrupt or SystemExit")
-            except BaseException: log.exception("out of the event loop")
+            except BaseException:
+                slips = slips + 1 if time.monotonic() - began < BRISK else 0
+                slipped()
+                if slips > SLIPS: raise
+                if slips <= SHOWN: log.exception("out of the event loop")
         self.now.ending = self._task(self._end())
         self._end_loop()
         self.loop.close()
@@ -97,8 +106,9 @@ class Worker:
         return task
 
     async def _end(self, soon=0.3, within=2.5):
-        """Let what was being served be answered: completions on their lane, `soon`, and unlocked cells, which are cancelled. Then the user's tasks are: as asyncio.run does it.
-        What is cancelled already has its `finally` to do, for which it has time, `within` seconds; a second CancelledError would break that off."""
+        """Let what was being served be answered: completions on their lane, `soon`, and unlocked cells, which are cancelled. Then the
+        user's tasks are: as asyncio.run does it. What is cancelled already has its `finally` to do, for which it has time, `within`
+        seconds; a second CancelledError would break that off."""
         cells = [t for t in self.now.unlocked if not t.done()]
         _cancel_once(cells, INTERRUPT)
         rest = [t for t in self.now.servers if t is not self.server and not t.done()]
@@ -119,6 +129,7 @@ class Worker:
         "A serving task has ended: as it should, or because a cell has cancelled what `asyncio.current_task()` gave it."
         if task is not self.server: return
         if self.stopping: return self.loop.stop()
+        slipped()
         log.warning("the serving task has ended; another one goes on", exc_info=None if task.cancelled() else task.exception())
         self.now.number = 0
         self._serve_from_now()

@@ -219,4 +219,4 @@ def test_dead_io_takes_the_process_down():
     code = "from ipymini.channels import *\nfrom ipymini.wire import *\n" \
         "c = Channels(connection(key=''), Codec(), None)\nc.bind()\nc._turn = lambda: 1/0\nc.start()\nthreading.Event().wait(30)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=20)
-    assert done.returncode == 70 and "ZeroDivisionError" in done.stderr and "io thread died" in done.stderr
+    assert done.returncode == 70 and "ZeroDivisionError" in done.stderr and "io is broken" in done.stderr

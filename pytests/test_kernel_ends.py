@@ -1,7 +1,10 @@
 "The kernel between fakes: input requests, interrupts, and what ends it."
+import time
+from types import SimpleNamespace
+
 import pytest
 
-from fakes import FakeChannels, FakeKernel, execute, request
+from fakes import FakeChannels, FakeKernel, boom, execute, request
 from ipymini.scope import Scope, current
 
 
@@ -71,3 +74,51 @@ def test_interrupt_request(k):
     k.worker.put(execute("x", "a"))
     k.route("control", request("interrupt_request", "i"))
     assert k.out.lines() == ["i busy", "i interrupt_reply ok", "i idle"] and k.signalled == 1 and len(k.worker.inbox) == 1
+
+
+def worker_of(number, last=(0, 0.0)):
+    "A subshell that serves request `number`; `last`: which was interrupted last, and when."
+    delivery = SimpleNamespace(is_wanted=False, last=last)
+    return SimpleNamespace(worker=SimpleNamespace(now=SimpleNamespace(number=number, since=0), delivery=delivery, loop=None))
+
+
+def test_stop_right_after_an_interrupt(k):
+    "What has been interrupted just now is not again: it shows its traceback, or does what its `finally` says."
+    hit,now = [], time.monotonic()
+    k.interrupts.pursue = lambda sub, number: hit.append(sub)
+    subs = [worker_of(3, (3, now)), worker_of(4, (3, now)), worker_of(3, (3, now - 5)), worker_of(0)]
+    k.subs.update(enumerate(subs))
+    k.interrupts.end()
+    assert hit == [subs[1], subs[2]] and k.signalled == 1
+
+
+def test_the_reply_leaves_before_what_runs_is_interrupted(k, monkeypatch):
+    "It may take a moment until a subshell can be hit."
+    calls = []
+    monkeypatch.setattr(k.channels, "call", calls.append)
+    k.serve_now("control", request("shutdown_request", "a", restart=False))
+    assert k.signalled == 0 and len(k.begun) == 1 and any(m.type == "shutdown_reply" and m.channel == "control" for m in k.out)
+    for f in calls: f()
+    assert k.signalled == 1
+
+
+def test_an_interrupt_while_it_ends(k):
+    "The signal by which main is interrupted for the end means no others: those are interrupted already."
+    hit = []
+    k.stop(False)
+    k.subs[1],k.interrupts.pursue,k.interrupts.everything = worker_of(3), lambda sub, number: hit.append(sub), lambda: hit.append("everything")
+    for _ in range(2): k.interrupts.spread(0)
+    assert hit == []
+
+
+def test_sigterm_in_a_cell(make):
+    "A cell that has gone well is an error all the same; one that fails tells its own; queries are answered as ever."
+    def term(scope): k.on_sigterm(15, None)
+    def fail(scope): return k.on_sigterm(15, None) or boom(scope)
+    for word,ename in dict(term="KernelEnded", fail="ZeroDivisionError").items():
+        k = make(term=term, fail=fail)
+        out = k.serve_all(execute(word, "a"))
+        assert out.lines() == ["a busy", "a execute_input", f"a error {ename}", f"a execute_reply {ename}", "a idle"] and k.life.stopping
+    k = make()
+    k.life.signalled = True
+    assert k.serve_all(request("is_complete_request", "b", code="1")).lines() == ["b busy", "b is_complete_reply complete", "b idle"]

@@ -90,7 +90,8 @@ def test_a_handler_has_the_time_it_needs(): assert script(f"p = start({CAREFUL!r
 
 @pytest.mark.parametrize("within", [10, 0.0])
 def test_end_of_input(within):
-    "What ignores SIGTERM and reads from this process, as the resource tracker of multiprocessing does, sees the end of that and is not killed before it has cleaned up."
+    """What ignores SIGTERM and reads from this process, as the resource tracker of multiprocessing does, sees the end of that and
+    is not killed before it has cleaned up."""
     assert script(f"p = start({READER!r}, stdin=subprocess.PIPE)\nend_family({within})\nprint(p.stdout.read())") == ["cleaned"]
 
 
@@ -133,8 +134,12 @@ def test_others_stay():
 
 
 def test_no_mark_where_the_system_lets_none():
-    code = "import resource\nhard = resource.RLIM_INFINITY\ndef refuse(*args): raise ValueError('not allowed')\nresource.setrlimit = refuse\nmark_if_possible()\nprint(mine)"
-    assert script(code) == ["{}"]
+    "Who has lost his parent is known by the process group."
+    code = "import resource\ndef refuse(*args): raise ValueError('not allowed')\nresource.setrlimit = refuse\nos.setsid()\nmark_if_possible()\nprint(mine['mark'])\n" \
+        "os.system('sleep 60 > /dev/null & echo $!')\nend_family(0.5)"
+    none,pid = script(code)
+    assert none == "None"
+    wait_gone(pid)
 
 
 def test_a_forked_child_ends_its_own_only():
@@ -151,7 +156,7 @@ def test_wait_sees_own_children_only():
 
 def test_nothing_was_ever_started():
     "Then no look is taken at all the processes of the machine."
-    assert script("import ipymini.processes as p\nmark()\np._marked = None\nend_family(1)\nprint(family())") == ["set()"]
+    assert script("import ipymini.processes as p\nmark()\np._relatives = None\nend_family(1)\nprint(family())") == ["set()"]
 
 
 def test_broken_names():
@@ -160,3 +165,9 @@ def test_broken_names():
         "for name in ('kill', 'listdir', 'open', 'read', 'waitpid', 'readlink', 'lstat', 'getpid'): setattr(os, name, None)\ntime.sleep = time.monotonic = None\n" \
         "for name in ('open', 'len', 'int', 'set', 'map', 'any'): setattr(builtins, name, None)\nend_family(0.5)\nos._exit(0)"
     wait_gone(script(code)[0])
+
+
+def test_the_end_of_input_is_no_error():
+    "Of who has the pipe here: he can write to it, and close it."
+    code = f"p = start({READER!r}, stdin=subprocess.PIPE)\nend_family(5)\nprint('x', file=p.stdin)\np.stdin.close()\nprint(p.stdout.read())"
+    assert script(code) == ["cleaned"]

@@ -16,14 +16,15 @@ early subshells life
 bridge debugger worker channels
 config
 shell
-capture comms history dap compat magics eventloops kernelspec
+capture comms history errors dap compat magics eventloops kernelspec
 children keyboard signals
 fds handlers
-info stdin budget loops detours deliver variables tracebacks outbox ending
+info stdin loops detours deliver variables tracebacks outbox ending
+budget
 lane lines
-answers cells frames processes
+answers cells frames processes sealed
 requests scope wire
-flags dying"""
+flags dying outset"""
 level = {room: n for n,rooms in enumerate(plan.split("\n")) for room in rooms.split()}
 
 # neighbours on one level that may import each other, in this direction
@@ -34,7 +35,7 @@ fitters = {"kernel", "bridge", "shell"}
 only_for = dict(kernelspec={"__main__"}, compat=fitters, magics=fitters, eventloops=fitters)
 
 # third-party packages and the rooms that may import them; anything else must be of the standard library
-ipython = {"bridge", "shell", "history", "config", "capture", "comms", "keyboard", "magics", "compat", "eventloops"}
+ipython = {"bridge", "shell", "history", "errors", "config", "capture", "comms", "keyboard", "magics", "compat", "eventloops"}
 homes = dict(zmq={"channels"}, IPython=ipython, comm=ipython, traitlets=ipython, matplotlib_inline=ipython, debugpy={"dap"}, pygments={"tracebacks"}, stack_data={"tracebacks"},
     jupyter_client={"kernelspec", "__main__"}, jupyter_core={"kernelspec", "__main__"})
 
@@ -190,8 +191,8 @@ def test_good_room(room, source): assert complaints(room, source) == []
     ("__init__", "from .kernel import Kernel",                    "imports before it is called"),
     ("kernel",   "import zmq",                                    "imports zmq, whose home is channels"),
     ("wire",     "from zmq.utils import jsonapi",                 "imports zmq, whose home is channels"),
-    ("worker",   "from IPython import get_ipython",               "imports IPython, whose home is bridge, capture, comms, compat, config, eventloops, history, keyboard, magics, shell"),
-    ("kernel",   "import comm",                                   "imports comm, whose home is bridge, capture, comms, compat, config, eventloops, history, keyboard, magics, shell"),
+    ("worker",   "from IPython import get_ipython",               "imports IPython, whose home is bridge, capture, comms, compat, config, errors, eventloops, history, keyboard, magics, shell"),
+    ("kernel",   "import comm",                                   "imports comm, whose home is bridge, capture, comms, compat, config, errors, eventloops, history, keyboard, magics, shell"),
     ("debugger", "import debugpy",                                "imports debugpy, whose home is dap"),
     ("channels", "import jupyter_client",                         "imports jupyter_client, whose home is __main__, kernelspec"),
     ("wire",     "from jupyter_core.paths import x",              "imports jupyter_core, whose home is __main__, kernelspec"),

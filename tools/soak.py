@@ -256,6 +256,7 @@ class Soak:
             while any(p.tales or p.pending for p in self.players) and not self.trial.fatal: self.turn()
             if not self.trial.fatal: self.players[0].begin(n)
         self.settle()
+        if not self.trial.fatal: self.trial.k.execute("print('x' * 300_000)", store_history=False).ok()  # zmq's own thread for big frames
 
     def settle(self):
         "Let all that goes on end, and all subshells go."

@@ -50,7 +50,10 @@ class Trial:
     @property
     def is_alive(self): return self.k.process.poll() is None
 
-    def dead(self): self.fault("the kernel died", f"exit code {self.k.process.poll()}; its log ends:\n{self.k.log_text(6000)}", fatal=True)
+    def dead(self):
+        log = self.k.log_text(10**7)
+        told = log[log.find("Fatal Python error"):][:8000] if "Fatal Python error" in log else log[-6000:]
+        self.fault("the kernel died", f"exit code {self.k.process.poll()}; its log ends:\n{told}", fatal=True)
 
     # --- what the kernel's threads do
 
@@ -75,12 +78,21 @@ class Trial:
             f.seek(size)
             return f.read()
 
+    def tasks(self):
+        "A line a thread of the kernel's: its id, whether it runs or sleeps, the ticks of CPU it has had, and where in the system it waits."
+        lines = []
+        for t in sorted(Path(f"/proc/{self.k.pid}/task").iterdir(), key=lambda t: int(t.name)):
+            try: fields, place = (t / "stat").read_text().rpartition(") ")[2].split(), (t / "wchan").read_text()
+            except OSError: continue  # it has just ended
+            lines.append(f"{t.name} {fields[0]} {int(fields[11]) + int(fields[12])} {place}")
+        return "\n".join(lines)
+
     def stuck(self, what, requests):
         "A request that is not answered: the whole story, with what the kernel does."
-        tree = [f"{p.pid} {p.name()} {p.status()}" for p in self.children()]
+        before, tree = self.tasks(), [f"{p.pid} {p.name()} {p.status()}" for p in self.children()]
         flying = "\n".join(repr(r)[:2500] for r in requests[:12])
         story = f"in flight ({len(requests)}):\n{flying}\nchildren: {tree}\nstacks:\n{self.stacks()}\n"
-        story += f"the kernel's log ends:\n{self.k.log_text(6000)}"
+        story += f"tasks, and half a second later:\n{before}\n{self.tasks()}\nthe kernel's log ends:\n{self.k.log_text(6000)}"
         self.fault(f"no answer: {what[:200]}", story, fatal=True)
 
     # --- what it may not leave

@@ -75,3 +75,25 @@ def test_closed_descriptors(start, fds):
     run = k.execute(f"print('printed')\nprint('bad', file=sys.stderr)\nsubprocess.run({BOTH!r}, shell=True, stdin=subprocess.DEVNULL);").ok()
     assert run.stdout == "printed\n" + "out\n" * ("1" not in fds) and run.stderr.startswith("bad\n")
     assert ("err\n" in run.stderr) == ("2" not in fds)
+
+
+@pytest.mark.parametrize("code", ["sys.stdout = sys.__stdout__\nprint('x')\nsys.stdout = kept", "print('x', file=sys.__stdout__)", "sys.__stdout__.write('x\\n')", "print('x', file=sys.__stderr__)",
+    "import contextlib\nwith contextlib.redirect_stdout(sys.__stdout__): print('x')"])
+def test_text_for_the_original_streams(kernel, code):
+    "Each line at once, while the cell still runs, as at a terminal."
+    cell = f"import sys, time\nkept = sys.stdout\n{code}\ninput()"
+    name = "stderr" if "stderr" in code else "stdout"
+    run = kernel.execute(cell, answers=[lambda msg: (kernel.pump(lambda: run_of(kernel).text(name, run_of(kernel).all) == "x\n"), kernel.reply_input(msg, ""))])
+    assert run.ok().text(name) == "x\n"
+
+
+def run_of(kernel): return list(kernel.runs.values())[-1]
+
+
+@pytest.mark.parametrize("update", [False, True])
+@pytest.mark.parametrize("hook", ["", "\nseen = []\nget_ipython().display_pub.register_hook(lambda msg: seen.append(msg['buffers']) or msg)", "\nget_ipython().display_pub.register_hook(lambda msg: dict(msg, buffers=[b'x', b'yy']))"])
+def test_buffers_of_a_display(start, update, hook):
+    k = start()
+    run = k.execute(f"transient = dict(display_id='i'){hook}\nget_ipython().display_pub.publish({{'text/plain': 'b'}}, buffers=[b'x', memoryview(b'yy')], transient=transient, update={update})").ok()
+    msg = run.outputs[-1]
+    assert msg["msg_type"] == ("update_display_data" if update else "display_data") and [bytes(b) for b in msg["buffers"]] == [b"x", b"yy"]
