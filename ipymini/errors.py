@@ -42,8 +42,6 @@ class ShowsErrors:
         try: super().showsyntaxerror(*args, **kwargs)
         except Exception: self._showtraceback(*info[:2], plain(*info))
 
-    def show_usage_error(self, exc): self._showtraceback(UsageError, exc, [f"UsageError: {exc}"])
-
     @cell_code
     def _format_exception_for_storage(self, exception, *args, **kwargs):
         "As it was shown: to render it once more takes as long again, and may go wrong."

@@ -25,8 +25,6 @@ def test_exception_group(kernel, code):
 
 
 RENDER = dict(
-    usage        = "%no_such_magic",
-    raised_usage = "from IPython.core.error import UsageError\nraise UsageError('use it well')",
     syntax       = "1 +",
     inner_syntax = "eval('1 +')",
     render       = "class E(Exception):\n    def _render_traceback_(self): 1/0\nraise E('x')",
