@@ -5,7 +5,7 @@ Owns `signal.signal` and `signal.getsignal`, the mask, the wake-up fd's place, a
 Threads: main, but for `is_ignored` and `is_ours`.
 Spec: Python's documentation of `signal` and `faulthandler`."""
 
-import _signal, faulthandler, functools, logging, signal, threading, traceback
+import _signal, faulthandler, functools, logging, signal, sys, threading, traceback
 from signal import SIG_DFL, SIG_IGN
 
 from . import dying
@@ -107,14 +107,14 @@ class Handlers:
         "(owner, name, replacement, reason) rows for capture's table."
         why = "a handler of the user's must not break the kernel, and the stop button works after the cell"
         made = dict(signal=self._signal, getsignal=self._getsignal, set_wakeup_fd=self._set_wakeup_fd, pthread_sigmask=self._pthread_sigmask)
-        return [(signal, name, as_of_signal(make(getattr(signal, name)), getattr(signal, name)), why) for name,make in made.items() if hasattr(signal, name)]
+        owner = sys.modules["signal"]  # the user's: this room's is sealed
+        return [(owner, name, as_of_signal(make(getattr(owner, name)), getattr(owner, name)), why) for name,make in made.items() if hasattr(owner, name)]
 
     def _signal(self, original):
         def put(signalnum, handler):
-            before = signal.getsignal(signalnum)
-            original(signalnum, self._guarded(signalnum, handler))
+            before = original(signalnum, self._guarded(signalnum, handler))
             self.changed.add(signalnum)
-            return before
+            return unguarded(before)
         return put
 
     def _set_wakeup_fd(self, original):
@@ -137,9 +137,7 @@ class Handlers:
         return Guard(self, handler) if callable(handler) and not isinstance(handler, int) else handler
 
     def _getsignal(self, original):
-        def getsignal(signalnum):
-            handler = original(signalnum)
-            return handler.handler if isinstance(handler, Guard) else handler
+        def getsignal(signalnum): return unguarded(original(signalnum))
         return getsignal
 
     def is_ignored(self):
@@ -149,6 +147,9 @@ class Handlers:
     def is_ours(self, signum):
         "Is the handler of `signum` the kernel's?"
         return signum in self.meant and _signal.getsignal(signum) is self.meant[signum]
+
+
+def unguarded(handler): return handler.handler if isinstance(handler, Guard) else handler
 
 
 def as_of_signal(new, original):
