@@ -1,12 +1,17 @@
 """Deliver room: how an interrupt reaches the request that it is for.
 
-An interrupt is a fact about a request, not an event: *request 7 of this worker is to end*. It stays wanted until it is delivered or the request is over, and io's clock tries again.
+An interrupt is a fact about a request, not an event: *request 7 of this worker is to end*. It stays wanted until it is delivered or the
+request is over, and io's clock tries again.
 The first try is the signal handler's, where that is. What does not work, and why:
-- An exception raised in another thread at any moment: it could come out in kernel code, or between taking a lock of the whole process and giving it back. So the stack is read first (`frames`).
-- To raise once and forget: the handler may have found kernel code, which finishes first; or the loop, which cancels the cell only at its next turn, before which the cell may go on and block.
-- To raise again while one is on its way: the second comes out where IPython renders the first. So a delivered interrupt is no longer wanted.
+- An exception raised in another thread at any moment: it could come out in kernel code, or between taking a lock of the whole process and
+  giving it back. So the stack is read first (`frames`).
+- To raise once and forget: the handler may have found kernel code, which finishes first; or the loop, which cancels the cell only at its
+  next turn, before which the cell may go on and block.
+- To raise again while one is on its way: the second comes out where IPython renders the first. So a delivered interrupt is no longer
+  wanted.
 - To hit what the debugger evaluates, and think the cell was hit: the cell's interrupt stays wanted.
-- A time limit for delicate code: an import may take seconds. Only a thread that stands STAY seconds at one instruction waits for somebody there.
+- A time limit for delicate code: an import may take seconds. Only a thread that stands STAY seconds at one instruction waits for somebody
+  there.
 - Handlers that C code has put in with sigaction: Python cannot see them. A message sends SIGINT, so they are asked as for a signal.
 Owns `decide`, each worker's `Delivery`, and `Interrupts`: which subshell is meant. Must not know: sockets, IPython, what a request means.
 Threads: `on_sigint`, `on_nudge` and `Delivery.attempt` main, from signal handlers; `UserCode` the worker's own but for `hit`; the rest io.
@@ -21,21 +26,27 @@ from .lane import absorb, raise_in, thrower
 
 log = logging.getLogger("ipymini.deliver")
 PAUSES = 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1  # seconds between two tries; the last for ever
-STAY = 0.1   # seconds at one instruction after which a thread waits there; also those that a cell's task has to be cancelled, while another one computes
+# seconds at one instruction after which a thread waits there; also those that a cell's task has to be cancelled, while another one
+# computes
+STAY = 0.1
 TWICE = 2.0  # seconds within which a second interrupt of the same request means everything
 LATE = 1.0   # seconds after an interrupt_request in which main comes to its signal, should another request run by then
-AGAIN = 1.0  # seconds after an interrupt in which the kernel's end is none of its own: jupyter_client and papermill interrupt before they ask for a shutdown
+# seconds after an interrupt in which the kernel's end is none of its own: jupyter_client and papermill interrupt before they ask for a
+# shutdown
+AGAIN = 1.0
 
 
 def decide(who, awaits, delicate, stuck, waited):
-    "What to do about a thread whose stack is `who`'s (`frames.whose`): raise, cancel or later. `awaits`: its cell does; `waited`: seconds since the interrupt."
+    """What to do about a thread whose stack is `who`'s (`frames.whose`): raise, cancel or later. `awaits`: its cell does; `waited`:
+    seconds since the interrupt."""
     if who == "kernel" or (delicate and not stuck): return "later"
     if awaits and (who == "loop" or (who == "task" and waited < STAY)): return "cancel"  # another cell's task may give way to that
     return "raise" if who in ("user", "task") else "cancel"
 
 
 class Delivery:
-    "What one worker's thread is to be interrupted for: the request `wanted` (0: none), with KeyboardInterrupt or, if a signal handler of the user's raised one in kernel code, `exc`."
+    """What one worker's thread is to be interrupted for: the request `wanted` (0: none), with KeyboardInterrupt or, if a signal handler
+    of the user's raised one in kernel code, `exc`."""
 
     def __init__(self, worker):
         self.worker,self.user = worker, UserCode(worker)
@@ -69,10 +80,12 @@ class Delivery:
     def decide(self, frame):
         "What to do now that the thread is in `frame`."
         delicate = is_delicate(frame)
-        return decide(whose(frame), self.worker.task is not None, delicate, delicate and self._is_stuck(frame), time.monotonic() - self.since)
+        stuck = delicate and self._is_stuck(frame)
+        return decide(whose(frame), self.worker.task is not None, delicate, stuck, time.monotonic() - self.since)
 
     def _is_stuck(self, frame):
-        "Is the thread in delicate code where it was seen the last time, STAY seconds after the interrupt? Then it waits for somebody there."
+        """Is the thread in delicate code where it was seen the last time, STAY seconds after the interrupt? Then it waits for somebody
+        there."""
         before,self.place = self.place, (frame.f_code, frame.f_lasti)
         return before == self.place and time.monotonic() - self.since > STAY
 
@@ -107,14 +120,16 @@ class Delivery:
         if who in ("user", "task") and not is_delicate(frame): raise KeyboardInterrupt
 
     def attempt_there(self):
-        "Deliver from another thread: True if an exception is on its way, None if the cell's task will be cancelled, False if neither can be now."
+        """Deliver from another thread: True if an exception is on its way, None if the cell's task will be cancelled, False if neither
+        can be now."""
         act = self.decide(self.worker.frame())
         if act == "cancel": return self.cancel()
         return act == "raise" and self.user.hit(self.worker.frame)
 
 
 class UserCode:
-    "The stretch of a request, as a context manager, in which its thread may be hit by an asynchronous KeyboardInterrupt. Not for the main thread, which has signals: behind it `restore()` is called."
+    """The stretch of a request, as a context manager, in which its thread may be hit by an asynchronous KeyboardInterrupt. Not for the
+    main thread, which has signals: behind it `restore()` is called."""
 
     def __init__(self, worker):
         self.worker,self.lock,self.runs,self.sent = worker, threading.Lock(), 0, False
@@ -148,7 +163,8 @@ class UserCode:
         return self.lock if self.naps() else contextlib.nullcontext()  # the lock itself: nothing is between taking it and the context
 
     def hit(self, frame_of):
-        "Raise KeyboardInterrupt in the thread, whose frame `frame_of()` tells; False if it cannot be hit now: io tries again, and never waits."
+        """Raise KeyboardInterrupt in the thread, whose frame `frame_of()` tells; False if it cannot be hit now: io tries again, and never
+        waits."""
         if not self.lock.acquire(blocking=False): return False  # it starts a thread
         try:
             stuck = is_delicate(frame_of())  # or `decide` had said later
@@ -167,16 +183,19 @@ class UserCode:
     def sleep(self, seconds):
         "As time.sleep for a positive number, but an interrupt ends it. The worker's thread."
         until = time.monotonic() + seconds
-        while (left := until - time.monotonic()) > 0: self.nap.acquire(timeout=min(left, threading.TIMEOUT_MAX))  # once for nothing, if one has ended another sleep
+        # once for nothing, if one has ended another sleep
+        while (left := until - time.monotonic()) > 0: self.nap.acquire(timeout=min(left, threading.TIMEOUT_MAX))
 
 
 class Interrupts:
-    "Which of the subshells `subs` an interrupt means, and the tries until it is delivered. `channels`, `signals`, `stdin` and `capture` are the kernel's."
+    """Which of the subshells `subs` an interrupt means, and the tries until it is delivered. `channels`, `signals`, `stdin` and `capture`
+    are the kernel's."""
 
     def __init__(self, channels, signals, stdin, capture, subs):
         self.channels,self.signals,self.stdin,self.capture,self.subs,self.main = channels, signals, stdin, capture, subs, subs[None]
         self.last,self.when,self.is_ending = None, 0.0, False  # what the last one meant (subshell, number of its request), and when
-        self.asked = deque()             # of messages whose SIGINT main has not seen yet: the request that was served as they arrived, and when
+        # of messages whose SIGINT main has not seen yet: the request that was served as they arrived, and when
+        self.asked = deque()
 
     @property
     def delivery(self): return self.main.worker.delivery
@@ -211,7 +230,8 @@ class Interrupts:
         place = debugger and debugger.place(frame)
         if place == "busy": return
         if place == "wait": debugger.free(self.channels.call)
-        elif not place and debugger and debugger.stopped: self.channels.call(self.resume)  # last: a subshell that is meant must not run on before it is hit
+        # last: a subshell that is meant must not run on before it is hit
+        elif not place and debugger and debugger.stopped: self.channels.call(self.resume)
         if self.delivery.wanted: self.delivery.attempt(frame, keep=place == "work")
         else: self.delivery.attempt_idle(frame)
 
@@ -220,7 +240,8 @@ class Interrupts:
         if not any(s.worker.delivery.is_wanted for s in list(self.subs.values()) if s is not self.main): self.capture.debugger.resume()
 
     def held(self, exc, frame, show):
-        "A signal handler of the user's has raised `exc` while main is in `frame`, where it must not come out: it does as soon as it may, or is shown with `show(exc)`."
+        """A signal handler of the user's has raised `exc` while main is in `frame`, where it must not come out: it does as soon as it
+        may, or is shown with `show(exc)`."""
         delivery,number = self.delivery, self.main.worker.now.number
         delivery.show,is_interrupt = show, type(exc) is KeyboardInterrupt
         if not number or delivery.is_wanted or (delivery.decide(frame) != "later" and not is_interrupt): return delivery.show_soon(exc)
@@ -243,8 +264,8 @@ class Interrupts:
         self.signals.interrupt_main()
 
     def spread(self, number):
-        """What an interrupt means to others than main: if that is idle the subshell that began last is meant; the second one for the same request means all. Whether it is
-        a second one."""
+        """What an interrupt means to others than main: if that is idle the subshell that began last is meant; the second one for the same
+        request means all. Whether it is a second one."""
         stop(*LEFT)  # completions that do not end
         if self.is_ending: return True  # which means all
         now = time.monotonic()
@@ -264,8 +285,8 @@ class Interrupts:
             if s.worker.loop is not None: s.worker.cancel_soon(everything=True)
 
     def end(self):
-        """Interrupt all that is served, once, as the kernel ends: it has its time then, and so has what was interrupted just now, or is about to be: a second interrupt would
-        break off what it does about the first."""
+        """Interrupt all that is served, once, as the kernel ends: it has its time then, and so has what was interrupted just now, or is
+        about to be: a second interrupt would break off what it does about the first."""
         self.is_ending = True
         for s in list(self.subs.values()):
             number,delivery = s.worker.now.number, s.worker.delivery
@@ -301,6 +322,8 @@ class Interrupts:
     def _attempt_there(self, sub):
         debugger,worker = self.capture.debugger, sub.worker
         evaluates = debugger and debugger.place(worker.frame()) == "work"
-        hit = worker.thread.ident in self.stdin.interrupt(sub) or worker.delivery.attempt_there()  # once: the second would come out where IPython shows the first
+        # once: the second would come out where IPython shows the first
+        hit = worker.thread.ident in self.stdin.interrupt(sub) or worker.delivery.attempt_there()
         if hit and not evaluates: worker.delivery.done()
-        if hit is not False and not evaluates and debugger: debugger.freed()  # now: it would run on, to its cell's end maybe, before it is hit
+        # now: it would run on, to its cell's end maybe, before it is hit
+        if hit is not False and not evaluates and debugger: debugger.freed()

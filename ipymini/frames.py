@@ -32,7 +32,7 @@ def wait_code(f):
 
 
 def root_code(f):
-    "Mark `f` as the function that runs an event loop: what runs above it is the loop, or the user's tasks."
+    "Mark `f` as a function that runs an event loop, or a task: what runs above it is the loop, or the user's tasks."
     ROOTS.add(f.__code__)
     return f
 

@@ -1,11 +1,12 @@
 """Handlers room: no signal handler of the user's breaks the kernel, and after each cell what the kernel needs is its own again.
 
-Handlers that a cell puts in run inside a `Guard`: what they raise comes out in user code only. What C code puts in with sigaction is not seen here.
+Handlers that a cell puts in run inside a `Guard`: what they raise comes out in user code only. What C code puts in with sigaction is not
+seen here.
 Owns `signal.signal` and `signal.getsignal`, the mask, the wake-up fd's place, and faulthandler. Must not know: what a signal means.
 Threads: main, but for `is_ignored` and `is_ours`.
 Spec: Python's documentation of `signal` and `faulthandler`."""
 
-import _signal, faulthandler, functools, logging, signal, threading, traceback
+import _signal, faulthandler, functools, logging, signal, sys, threading, traceback
 from signal import SIG_DFL, SIG_IGN
 
 from . import dying
@@ -18,7 +19,8 @@ STACKS = getattr(signal, "SIGUSR1", None)
 
 
 class Guard:
-    "A handler of the user's for the scope that put it in. With `ours` it is one of Python's own for SIGINT, which is KeyboardInterrupt here, brought about by `ours`."
+    """A handler of the user's for the scope that put it in. With `ours` it is one of Python's own for SIGINT, which is KeyboardInterrupt
+    here, brought about by `ours`."""
 
     def __init__(self, handlers, handler, ours=None):
         self.handlers,self.handler,self.ours = handlers, handler, ours
@@ -45,8 +47,8 @@ class Guard:
 
 
 class Handlers:
-    """The handlers of this process. `write_fd` gets a byte for each signal. `held(exc, frame, show)` is told of what a handler of the user's has raised where it must not
-    come out."""
+    """The handlers of this process. `write_fd` gets a byte for each signal. `held(exc, frame, show)` is told of what a handler of the
+    user's has raised where it must not come out."""
 
     def __init__(self, write_fd):
         self.write_fd,self.held = write_fd, lambda exc, frame, show: show(exc)
@@ -71,7 +73,8 @@ class Handlers:
         faulthandler.register(STACKS, dying.stderr[0], all_threads=True, chain=False)
 
     def restore(self):
-        "After each cell: what the kernel needs is its own again, whatever a cell has left. Handlers of other signals stay the user's. Main thread."
+        """After each cell: what the kernel needs is its own again, whatever a cell has left. Handlers of other signals stay the user's.
+        Main thread."""
         meant = self.meant
         if NUDGE is None or self.is_child or threading.get_ident() != self.main: return
         for signum in (signal.SIGINT, NUDGE):
@@ -106,15 +109,17 @@ class Handlers:
     def patches(self):
         "(owner, name, replacement, reason) rows for capture's table."
         why = "a handler of the user's must not break the kernel, and the stop button works after the cell"
-        made = dict(signal=self._signal, getsignal=self._getsignal, set_wakeup_fd=self._set_wakeup_fd, pthread_sigmask=self._pthread_sigmask)
-        return [(signal, name, as_of_signal(make(getattr(signal, name)), getattr(signal, name)), why) for name,make in made.items() if hasattr(signal, name)]
+        made = dict(signal=self._signal, getsignal=self._getsignal,
+            set_wakeup_fd=self._set_wakeup_fd, pthread_sigmask=self._pthread_sigmask)
+        owner = sys.modules["signal"]  # the user's: this room's is sealed
+        found = [(name, make, getattr(owner, name)) for name,make in made.items() if hasattr(owner, name)]
+        return [(owner, name, as_of_signal(make(original), original), why) for name,make,original in found]
 
     def _signal(self, original):
         def put(signalnum, handler):
-            before = signal.getsignal(signalnum)
-            original(signalnum, self._guarded(signalnum, handler))
+            before = original(signalnum, self._guarded(signalnum, handler))
             self.changed.add(signalnum)
-            return before
+            return unguarded(before)
         return put
 
     def _set_wakeup_fd(self, original):
@@ -137,9 +142,7 @@ class Handlers:
         return Guard(self, handler) if callable(handler) and not isinstance(handler, int) else handler
 
     def _getsignal(self, original):
-        def getsignal(signalnum):
-            handler = original(signalnum)
-            return handler.handler if isinstance(handler, Guard) else handler
+        def getsignal(signalnum): return unguarded(original(signalnum))
         return getsignal
 
     def is_ignored(self):
@@ -149,6 +152,9 @@ class Handlers:
     def is_ours(self, signum):
         "Is the handler of `signum` the kernel's?"
         return signum in self.meant and _signal.getsignal(signum) is self.meant[signum]
+
+
+def unguarded(handler): return handler.handler if isinstance(handler, Guard) else handler
 
 
 def as_of_signal(new, original):

@@ -12,7 +12,8 @@ from types import ModuleType
 
 from . import dying
 
-ROOMS = """answers budget channels children deliver detours dying ending fds flags frames kernel lane life lines outbox processes requests scope stdin subshells wire worker""".split()
+ROOMS = """answers budget channels children deliver detours dying ending fds flags frames handlers kernel lane life lines outbox
+    processes requests scope signals stdin subshells wire worker""".split()
 OPEN = "sys",  # its stdout, stderr and modules are those that the user has now
 
 

@@ -1,7 +1,9 @@
 """Signals room: none of them is lost.
 
-CPython runs a signal's handler between two bytecodes of the main thread. A signal that comes when this thread is just about to block in C, or that the system gives to
-another thread, would wait there until something else wakes it. So C writes a byte for each, io reads it, and main gets SIGURG until the handler of that has run.
+CPython runs a signal's handler between two bytecodes of the main thread. A signal that comes when this thread is just about to block in
+C, or that the system gives to
+another thread, would wait there until something else wakes it. So C writes a byte for each, io reads it, and main gets SIGURG until the
+handler of that has run.
 Owns the pipe of those bytes, and SIGURG. Must not know: what a signal means.
 Threads: `install` main, `came` and the nudges io.
 Spec: Python's documentation of `signal`, "Execution of Python signal handlers" and `set_wakeup_fd`."""
@@ -13,8 +15,8 @@ from .handlers import NUDGE, Handlers
 
 
 class Signals:
-    """`fd` becomes readable when a signal has come, `came()` reads it; `other(signum)` is told of those that are not the kernel's. `later(seconds, f)` is io's clock,
-    `handlers` those of this process."""
+    """`fd` becomes readable when a signal has come, `came()` reads it; `other(signum)` is told of those that are not the kernel's.
+    `later(seconds, f)` is io's clock, `handlers` those of this process."""
 
     def __init__(self, later):
         self.later,self.other = later, lambda signum: None
@@ -38,8 +40,8 @@ class Signals:
         for signum in came - meant: self.other(signum)
 
     def nudge(self, after=0.0):
-        """Wake main in `after` seconds, and until SIGURG's handler has run twice: one that was due before it has run then, too, unless it came in the middle of the
-        first. Any thread, and signal handlers."""
+        """Wake main in `after` seconds, and until SIGURG's handler has run twice: one that was due before it has run then, too, unless it
+        came in the middle of the first. Any thread, and signal handlers."""
         self.later(after, self._nudge_now)
 
     def nudge_again(self): self.nudge(PAUSES[0])

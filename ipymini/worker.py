@@ -11,7 +11,7 @@ from types import SimpleNamespace
 
 from .deliver import Delivery
 from .dying import slipped
-from .frames import INTERRUPT, cell_code, root_code, whose
+from .frames import INTERRUPT, root_code, whose
 from .lane import PATIENCE, SHOWN, SLIPS
 from .loops import OURS, hide_task
 from .scope import current
@@ -261,7 +261,7 @@ class Worker:
     def frame(self): return sys._current_frames().get(self.thread.ident)
 
 
-@cell_code
+@root_code
 async def keep_result(coro, box):
     """Put (result, exception) of `coro` into `box`. A task would not tell if it was cancelled as it ended; KeyboardInterrupt would end the loop's run, and GeneratorExit, thrown
     into who awaits the task, would close all of its coroutines from within."""
