@@ -8,7 +8,7 @@ Spec: none."""
 import contextvars, sys, threading, time
 
 from .frames import is_delicate, is_stdlib, package_of
-from .lane import KernelThread, hide, raise_in, thrower
+from .lane import Event, KernelThread, hide, raise_in, thrower
 
 TOOLS = {"IPython", "jedi", "parso", "traitlets", "debugpy"}  # what is at work for the user
 LEFT = []     # threads whose time was over
@@ -22,7 +22,7 @@ class Late(TimeoutError):
 
 def within(seconds, is_moot, f, *args):
     "`f(*args)`, or Late after `seconds`, or as soon as `is_moot()`; what `f` raises."
-    done,box = threading.Event(), []
+    done,box = Event(), []
     def run():
         try: box.append((f(*args), None))
         except BaseException as e: box.append((None, e))  # carried over to who waits

@@ -18,13 +18,21 @@ SLIPS = 200      # exceptions in a row after which a loop is taken for broken ..
 SHOWN = 10       # ... of which so many are logged
 
 
-class KernelThread(threading.Thread):
-    """A daemon thread of the kernel's own. Trace and profile functions that a cell has for new threads (`threading.settrace`) are not its own: one that raises would end it
-    before it begins."""
+def private(cls):
+    "A copy of the class `cls` of threading, whose methods find in NAMES what they use, and nothing that is put into their module later."
+    methods = {k: FunctionType(f.__code__, NAMES, k, f.__defaults__, f.__closure__) for k,f in vars(cls).items() if isinstance(f, FunctionType)}
+    for k,f in methods.items(): f.__kwdefaults__ = getattr(cls, k).__kwdefaults__
+    return type(cls.__name__, (), {k: v for k,v in vars(cls).items() if k not in ("__dict__", "__weakref__")} | methods)
 
+
+NAMES = vars(threading) | dict(_trace_hook=None, _profile_hook=None)  # trace and profile functions that a cell has for new threads are not for the kernel's
+for cls in (threading.Condition, threading.Event): NAMES[cls.__name__] = private(cls)
+Event = NAMES["Event"]
+
+
+class KernelThread(private(threading.Thread), threading.Thread):
+    "A daemon thread of the kernel's own: one of the system's, also if the user's code has put something else in the place of threads (gevent, eventlet)."
     def __init__(self, target, name): super().__init__(target=target, name=name, daemon=True)
-
-    _bootstrap_inner = FunctionType(threading.Thread._bootstrap_inner.__code__, vars(threading) | dict(_trace_hook=None, _profile_hook=None))
 
 
 class Lane:

@@ -11,7 +11,7 @@ from datetime import datetime, timezone
 from .answers import UnknownSubshellError, failure, handle, reply
 from .flags import flag
 from .frames import INTERRUPT
-from .lane import KernelThread
+from .lane import Event, KernelThread
 from .requests import error_content
 from .scope import Scope, here
 from .worker import Worker
@@ -48,7 +48,7 @@ class Subshell:
 
     def start_thread(self, bridge_of):
         "Serve on a thread of its own; `bridge_of(worker)` makes the bridge there. Returns when it is ready; its exception if it cannot be."
-        ready,failed = threading.Event(), []
+        ready,failed = Event(), []
         def start():
             self.bridge = bridge_of(self.worker)
             ready.set()
