@@ -5,7 +5,7 @@ user's code, as an exception thrown into an import would break that off in the m
 Threads: any may call `within` and `stop`; the call itself runs on a thread of its own.
 Spec: none."""
 
-import contextvars, sys, threading, time
+import contextvars, sys, time
 
 from .frames import is_delicate, is_stdlib, package_of
 from .lane import Event, KernelThread, hide, raise_in, thrower
