@@ -121,7 +121,12 @@ def dumps(obj):
     try: text = _encode(obj)
     except Exception: text = _encode(jsonable(obj))  # foreign objects may raise anything
     try: return text.encode()
-    except UnicodeEncodeError: return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace").encode()  # pairs join
+    except UnicodeEncodeError: return paired(text).encode()
+
+
+def paired(text):
+    "`text` as UTF-8 can hold it: surrogates that are a pair join, lone ones become U+FFFD."
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
 @lru_cache(100)
