@@ -223,7 +223,7 @@ def _username():
 def read_connection(path):
     "The connection file at `path` as a dict with defaults for what may be missing; ValueError says what is wrong with it."
     try: info = json.loads(open(path, encoding="utf-8").read())
-    except (ValueError, UnicodeDecodeError) as e: raise ValueError(f"connection file {path} is no JSON: {e}") from None
+    except (ValueError, RecursionError) as e: raise ValueError(f"connection file {path} is no JSON: {e}") from None
     if not isinstance(info, dict): raise ValueError(f"connection file {path} holds no JSON object")
     return connection(**info)
 
