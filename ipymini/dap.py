@@ -40,7 +40,8 @@ class Decoder:
         body = bytes(self.data[:self.want])
         del self.data[:self.want]
         self.want = None
-        return json.loads(body)
+        try: return json.loads(body)
+        except RecursionError as e: raise ValueError(f"JSON too deep: {e}") from None
 
     def _header(self):
         end = self.data.find(b"\r\n\r\n")
@@ -93,19 +94,23 @@ class Adapter:
             raise
 
     def _connect(self, theirs):
-        "Start pydevd as `debugpy.listen(..., in_process_debug_adapter=True)` does, but on `theirs`: that listens on a TCP port, which anybody on this machine may use."
+        """Start pydevd as `debugpy.listen(..., in_process_debug_adapter=True)` does, but on `theirs`: that listens on a TCP port, which anybody on this machine may use.
+        Stay until pydevd's threads have ended, which do not close it, and close it."""
+        with theirs:
+            try: db = self._start(theirs)
+            except Exception: return log.exception("debugpy does not start")  # whatever it cannot do here: the reader sees the end, and tells who waits
+            for t in (db.writer, db.reader): t.join()
+
+    def _start(self, theirs):
         pydevd = self.pydevd
-        try:
-            pydevd.PyDB.create_wait_for_connection_thread = lambda db: self._begin(db)
-            hidden = os.path.dirname(sys.modules["debugpy"].__file__) + os.sep, HERE
-            pydevd.settrace(host="127.0.0.1", port=0, suspend=False, block_until_connected=False, wait_for_ready_to_run=False, notify_stdin=False,
-                dont_trace_start_patterns=hidden, dont_trace_end_patterns=("debugpy_launcher.py",))
-            self.db = pydevd.get_global_debugger()
-            atexit.unregister(pydevd.stoptrace)  # waits half a second for debugpy's threads: no kernel has that long to end
-            self.db.initialize_network(theirs, terminate_on_socket_close=False)
-        except Exception:  # whatever debugpy cannot do here: the reader sees the end, and tells who waits
-            log.exception("debugpy does not start")
-            theirs.close()
+        pydevd.PyDB.create_wait_for_connection_thread = lambda db: self._begin(db)
+        hidden = os.path.dirname(sys.modules["debugpy"].__file__) + os.sep, HERE
+        pydevd.settrace(host="127.0.0.1", port=0, suspend=False, block_until_connected=False, wait_for_ready_to_run=False, notify_stdin=False,
+            dont_trace_start_patterns=hidden, dont_trace_end_patterns=("debugpy_launcher.py",))
+        db = self.db = pydevd.get_global_debugger()
+        atexit.unregister(pydevd.stoptrace)  # waits half a second for debugpy's threads: no kernel has that long to end
+        db.initialize_network(theirs, terminate_on_socket_close=False)
+        return db
 
     def _begin(self, db):
         "Instead of listening. What pydevd has cached of code it compares with `mtime`, which starts at 0 in each session: with the breakpoints of the last one."
@@ -120,8 +125,10 @@ class Adapter:
     def _read(self, ours, waiting):
         "All of one session, the requests that wait for its responses too: its end may come when the next one has begun."
         decoder = Decoder()
-        while (data := received(ours)) and ours is self.socket:
-            for message in decoder.feed(data): self._received(message, waiting)
+        try:
+            while (data := received(ours)) and ours is self.socket:
+                for message in decoder.feed(data): self._received(message, waiting)
+        except ValueError: log.exception("debugpy sends what is no DAP")
         if ours is self.socket:  # it went, we did not send it away
             self.close()
             self._happened(dict(event="terminated", body={}))

@@ -14,6 +14,7 @@ from time import sleep
 from IPython.core import history
 
 from .lane import Lane
+from .wire import paired
 
 log = logging.getLogger("ipymini.history")
 DELAY = 1.0  # seconds after which inputs reach the database, many at a time: a commit a cell costs a third of a trivial cell's time
@@ -22,6 +23,12 @@ LAST = 1000  # milliseconds that the last writing waits for another process
 
 class Unavailable(OSError):
     "The history database cannot be used just now, and why: it is locked, the disk is full, the kernel has ended, ..."
+
+
+def storable(value):
+    "What a cell has put into the history, as SQLite can hold it: a value that it refuses would take all inputs down that are written together with it."
+    if isinstance(value, int) and abs(value) < 1 << 63: return value
+    return paired(str(value))
 
 
 class HistoryManager(history.HistoryManager):
@@ -94,8 +101,13 @@ class HistoryManager(history.HistoryManager):
         if not self.db_input_cache: return
         if not self.session_number: self.new_session(conn)
         self.unsaved = list(self.db_input_cache)
+        self.db_input_cache[:] = [tuple(map(storable, entry)) for entry in self.unsaved]
         super()._writeout_input_cache(conn)
         self.unsaved = []
+
+    def _writeout_output_cache(self, conn):
+        self.db_output_cache[:] = [tuple(map(storable, entry)) for entry in self.db_output_cache]
+        super()._writeout_output_cache(conn)
 
     def save_soon(self):
         "Let the inputs of all shells reach the database in DELAY seconds."

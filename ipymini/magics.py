@@ -28,14 +28,23 @@ def cell_modes(lines):
 
 
 class MagicsManager(magic.MagicsManager):
-    "IPython's, which imports many magics as they are first used. One that is broken off then is imported the next time; its own would never try again."
+    """IPython's, which imports many magics as they are first used, and notes before that it has: what is broken off would never be there, and is not there yet for another thread.
+    So the note is the thread's own until it is true. Two threads may import the same, which changes nothing; a lock would be held while an extension runs."""
+    own = threading.local()
+
+    @property
+    def _loaded_lazy(self):
+        "Where IPython notes what is loaded: what this thread is about to load, too, which may ask for itself."
+        noted = vars(self.own).get("noted")
+        return vars(self)["_loaded_lazy"] if noted is None else noted
 
     def load_lazy(self, *args):
-        loaded = set(self._loaded_lazy)
-        try: super().load_lazy(*args)
-        except BaseException:
-            self._loaded_lazy = loaded
-            raise
+        outer = self._loaded_lazy
+        noted,self.own.noted = vars(self.own).get("noted"), set(outer)
+        try:
+            super().load_lazy(*args)
+            outer.update(self.own.noted)
+        finally: self.own.noted = noted
         raise_pending()  # as this is the kernel's code, an interrupt has waited
 
 

@@ -44,11 +44,12 @@ def _text(msg, *args):
 
 def seal(package="ipymini"):
     "Give the ROOMS copies of the modules that they use, Python's built-in names for their own, and journals for their loggers."
+    built_in,copies = vars(builtins), {}
     for room in ROOMS:
         names = vars(sys.modules[f"{package}.{room}"])
-        for name,value in vars(builtins).items(): names.setdefault(name, value)
-        for name,value in list(names.items()):
-            if isinstance(value, ModuleType) and value.__name__ not in OPEN and value.__name__.partition(".")[0] != package: names[name] = _copy(value)
+        modules = {k: v for k,v in names.items() if isinstance(v, ModuleType) and v.__name__ not in OPEN and v.__name__.partition(".")[0] != package}
+        for name,module in modules.items(): names[name] = copies.get(module) or copies.setdefault(module, _copy(module))
+        names |= {k: built_in[k] for k in built_in.keys() - names.keys()}
         if "log" in names and not isinstance(names["log"], Journal): names["log"] = Journal(names["log"])
 
 

@@ -125,7 +125,12 @@ def dumps(obj):
     try: text = _encode(obj)
     except Exception: text = _encode(jsonable(obj))  # foreign objects may raise anything
     try: return text.encode()
-    except UnicodeEncodeError: return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace").encode()  # pairs join
+    except UnicodeEncodeError: return paired(text).encode()
+
+
+def paired(text):
+    "`text` as UTF-8 can hold it: surrogates that are a pair join, lone ones become U+FFFD."
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
 @lru_cache(100)
@@ -232,7 +237,7 @@ def _username():
 def read_connection(path):
     "The connection file at `path` as a dict with defaults for what may be missing; ValueError says what is wrong with it."
     try: info = json.loads(open(path, encoding="utf-8").read())
-    except (ValueError, UnicodeDecodeError) as e: raise ValueError(f"connection file {path} is no JSON: {e}") from None
+    except (ValueError, RecursionError) as e: raise ValueError(f"connection file {path} is no JSON: {e}") from None
     if not isinstance(info, dict): raise ValueError(f"connection file {path} holds no JSON object")
     return connection(**info)
 

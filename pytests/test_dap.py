@@ -37,6 +37,30 @@ def test_no_dap():
     with pytest.raises(ValueError, match="no Content-Length"): list(Decoder().feed(b"GET / HTTP/1.1\r\n\r\n"))
 
 
+@pytest.mark.parametrize("body", [b"[" * 100_000 + b"]" * 100_000, b'{"a":' * 100_000 + b"1" + b"}" * 100_000, b"{", b"\xff"])
+def test_body_that_is_no_json(body):
+    "Or is too deep for Python's parser."
+    with pytest.raises(ValueError): list(Decoder().feed(b"Content-Length: %d\r\n\r\n%b" % (len(body), body)))
+
+
+def test_adapter_that_sends_no_dap(monkeypatch):
+    "The session ends, and who waits for a response is told."
+    theirs, told = [], []
+    monkeypatch.setattr(dap, "load", lambda: types.SimpleNamespace(get_global_debugger=lambda: None))
+    adapter = Adapter(told.append)
+    adapter._connect = theirs.append
+    adapter.open()
+    wait_until(lambda: theirs, 10, "the session's socket")
+    answers = []
+    asking = threading.Thread(target=lambda: answers.append(adapter.request("initialize", {})), daemon=True)
+    asking.start()
+    wait_until(lambda: adapter.waiting, 10, "the request to wait")
+    theirs[0].sendall(b"Content-Length: 200000\r\n\r\n" + b"[" * 200_000)
+    asking.join(10)
+    assert [a["success"] for a in answers] == [False] and [e["event"] for e in told] == ["terminated"] and not adapter.is_open
+    theirs[0].close()
+
+
 HOME = os.path.join(os.sep, "site-packages", "debugpy")
 FILES = dict(pydevd=os.path.join(HOME, "_vendored", "pydevd.py"), threading=threading.__file__, queue=os.path.join(os.path.dirname(os.__file__), "queue.py"), cell="/tmp/cell.py",
     condition="<string>")

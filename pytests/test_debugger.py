@@ -1,7 +1,8 @@
 """Debug requests, one by one: session, breakpoints, steps, variables, sources. Field by field what JupyterLab reads.
 `debug` is a session on the module's kernel. Spec: messaging, "Debug request"; Debug Adapter Protocol."""
-import os, pytest
+import os, psutil, pytest
 from debugging import LAB, Debug, debugging, where
+from harness import wait_until
 
 SQUARE = "def square(x):\n    y = x * x\n    return y\n"
 LOOP = "total = 0\nfor i in range(10):\n    total += i\n"
@@ -19,6 +20,18 @@ def test_kernel_says_so(kernel):
     info = kernel.request("kernel_info_request").ok().content
     assert info["debugger"] is True and "debugger" in info["supported_features"]
     assert kernel.km.kernel_spec.metadata["debugger"] is True
+
+
+def test_descriptors_of_sessions(start):
+    "Many sessions leave as many descriptors open as one does; pydevd does not close its end of the connection."
+    k = start()
+    def count(): return psutil.Process(k.pid).num_fds()
+    with debugging(k): during = count()
+    wait_until(lambda: count() <= during - 2, 10, lambda: f"{count()} descriptors, of {during} in a session")
+    after = count()
+    for _ in range(10):
+        with debugging(k) as d: d.info()
+    wait_until(lambda: count() <= after, 10, lambda: f"{count()} descriptors, {after} after one session")
 
 
 # --- without a session

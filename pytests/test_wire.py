@@ -235,6 +235,11 @@ def test_bad_connection_file(tmp_path, text, why):
     with pytest.raises(ValueError, match=why): read_connection(write(tmp_path/"k.json", text))
 
 
+def test_deep_connection_file(tmp_path):
+    "Too deep for Python's parser."
+    with pytest.raises(ValueError, match="no JSON"): read_connection(write(tmp_path/"k.json", "[" * 100_000))
+
+
 def test_no_connection_file(tmp_path):
     (tmp_path/"latin").write_bytes(b'{"key": "\xe9"}')
     with pytest.raises(ValueError, match="no JSON"): read_connection(str(tmp_path/"latin"))

@@ -2,7 +2,7 @@
 import sqlite3
 from contextlib import closing
 import pytest
-from harness import Sub, wait_until
+from harness import Sub, raw_client, wait_until
 
 
 @pytest.fixture
@@ -119,3 +119,33 @@ def test_history_without_a_file_of_its_own(start, tmp_path):
         for k in (a, b): k.execute(f"{'ab'[k is b]}{n} = 1").ok()
     reaches(db, *(f"{c}{n} = 1" for c in "ab" for n in range(5)))
     assert [p.name for p in db.parent.glob("history*")] == ["history.sqlite"]
+
+
+@pytest.mark.parametrize("code", ["s = '\ud800'", "s = '\udfff\ud83d\ude00'", "s = '\x00'"])
+def test_input_that_is_no_text(k, db, code):
+    "A lone surrogate, which UTF-8 cannot hold, is kept as U+FFFD, a pair of them as what it means, and nothing that is written together with it is lost."
+    k.execute("before = 1").ok()
+    with raw_client(k.km.connection_file) as raw: raw.request("shell", raw.frames("execute_request", dict(code=code)))
+    k.execute("after = 1").ok()
+    found = k.request("history_request", dict(hist_access_type="search", pattern="*", n=9, raw=True, output=False)).ok().content["history"]
+    told = code.replace("\ud83d\ude00", "\U0001f600").replace("\ud800", "\ufffd").replace("\udfff", "\ufffd")
+    assert [line for *_,line in found] == ["before = 1", told, "after = 1"]
+    assert "history" not in k.log_text()
+
+
+@pytest.mark.parametrize("stored", ["2**70, 'number = 1'", "7, object()"])
+def test_input_that_the_database_cannot_hold(k, db, stored):
+    "A library stores something odd: all else is written."
+    k.execute("before = 1").ok()
+    k.execute(f"get_ipython().history_manager.db_input_cache.append(({stored}, 'odd = 1'))").ok()
+    k.execute("after = 1").ok()
+    reaches(db, "before = 1", "after = 1", "odd = 1")
+
+
+def test_output_that_is_no_text(k, db):
+    "IPython's option to keep outputs, too."
+    k.execute("get_ipython().history_manager.db_log_output = True\nclass Odd:\n    def __repr__(self): return '\\ud800'").ok()
+    k.execute("Odd()").ok()
+    k.execute("'an output'").ok()
+    tail = dict(hist_access_type="search", pattern="'an*", n=9, raw=True, output=True)
+    wait_until(lambda: [out for *_,(_,out) in k.request("history_request", tail).ok().content["history"]] == ["'an output'"], 10, "the output")
