@@ -8,6 +8,7 @@ Threads: `seal` main, before the user's code; a Journal any.
 Spec: none (DEV.md, "What a cell can break, and what happens")."""
 
 import builtins, sys
+from sys import exc_info
 from types import ModuleType
 
 from . import dying
@@ -32,9 +33,9 @@ class Journal:
     def exception(self, *args, **kw): self._tell("exception", args, kw)
 
     def _tell(self, level, args, kw):
-        e = sys.exc_info()[1]
+        e = exc_info()[1]
         try: getattr(self.log, level)(*args, **kw)
-        except BaseException: dying.say(f"[ipymini] {level.upper()} | {_text(*args)}\n{dying.told(e)}and it could not be logged: {dying.told(sys.exc_info()[1])}")
+        except BaseException: dying.say(f"[ipymini] {level.upper()} | {_text(*args)}\n{dying.told(e)}and it could not be logged: {dying.told(exc_info()[1])}")
 
 
 def _text(msg, *args):

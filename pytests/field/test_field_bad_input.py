@@ -186,7 +186,7 @@ def test_replaced_standard_descriptors():
 QUERIES,CELLS = "complete subshell debug", "cell error again"
 MAY = {n: QUERIES for n in "time.monotonic threading.Lock threading.Event threading.Condition threading.Thread threading.excepthook collections.deque datetime.datetime".split()}
 MAY |= {n: f"{QUERIES} {CELLS} interrupt" for n in "contextlib.suppress os.getpid os.urandom os.stat os.environ asyncio.CancelledError linecache.getlines linecache.checkcache".split()}
-MAY |= {n: f"{QUERIES} {CELLS}" for n in "linecache.cache sys.exc_info sys._getframe sys.displayhook sys.modules weakref.WeakSet warnings.warn warnings.filters re.compile".split()}
+MAY |= {n: f"{QUERIES} {CELLS}" for n in "linecache.cache contextvars.copy_context sys.exc_info sys._getframe sys.displayhook sys.modules weakref.WeakSet warnings.warn warnings.filters re.compile".split()}
 NAMES = """time.sleep time.monotonic time.time time.perf_counter time.strftime time.gmtime json.dumps json.loads json.encoder.c_make_encoder
 threading.Thread threading.Lock threading.RLock threading.Event threading.Condition threading.current_thread threading.get_ident threading.main_thread threading.excepthook
 threading.enumerate queue.SimpleQueue collections.deque collections.OrderedDict contextlib.suppress contextlib.contextmanager contextlib.nullcontext
@@ -197,7 +197,7 @@ uuid.uuid4 functools.wraps itertools.count asyncio.Event asyncio.current_task as
 asyncio.Task asyncio.Future asyncio.new_event_loop asyncio.sleep logging.getLogger logging.raiseExceptions traceback.print_exc traceback.format_exception linecache.getlines
 linecache.checkcache linecache.cache sys.exc_info sys._getframe sys._current_frames sys.stdout sys.stderr sys.stdin sys.displayhook sys.excepthook sys.unraisablehook sys.path
 sys.meta_path sys.path_hooks sys.modules sys.argv sys.__stderr__ copy.copy datetime.datetime types.SimpleNamespace weakref.WeakSet warnings.warn warnings.filters
-atexit._run_exitfuncs gc.collect re.compile ast.parse codecs.lookup io.open ctypes.pythonapi subprocess.Popen IPython.get_ipython ipymini.wire.json ipymini.worker.asyncio""".split()
+atexit._run_exitfuncs gc.collect re.compile ast.parse codecs.lookup io.open ctypes.pythonapi subprocess.Popen IPython.get_ipython ipymini.wire.json""".split()
 
 
 def replacing(name):
