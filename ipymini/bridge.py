@@ -14,7 +14,7 @@ from IPython.utils.tokenutil import token_at_cursor
 
 from . import comms, compat
 from .config import IPKernelApp
-from .requests import error_content
+from .requests import BadContent, error_content
 from .errors import ShowsErrors
 from .budget import Late, is_users, stop, within
 from .flags import flag
@@ -223,9 +223,10 @@ class Bridge:
         kinds = dict(tail=lambda: hm.get_tail(10 if n is None else n, raw=raw, output=output, include_latest=True),
             range=lambda: hm.get_range(session, start, stop, raw=raw, output=output),
             search=lambda: hm.search(pattern, raw=raw, output=output, n=n, unique=unique))
-        if hist_access_type not in kinds: raise ValueError(f"hist_access_type must be one of {', '.join(kinds)}, not {hist_access_type!r}")
+        if hist_access_type not in kinds: raise BadContent(f"hist_access_type must be one of {', '.join(kinds)}, not {hist_access_type!r}")
         number = {0: hm.session_number}  # IPython calls the current session 0 in ranges
-        return dict(status="ok", history=[(number.get(s, s), line, inp) for s,line,inp in kinds[hist_access_type]()])
+        try: return dict(status="ok", history=[(number.get(s, s), line, inp) for s,line,inp in kinds[hist_access_type]()])
+        except (OverflowError, UnicodeEncodeError) as e: raise BadContent(f"no database has that: {e}") from None
 
     @cell_code
     def comm(self, msg):
