@@ -5,7 +5,7 @@ Must not know: sockets, message headers, status, who asks. A user's error is dat
 Threads: the worker's that owns it; completions, and queries that overtake, the query lane's.
 Spec: messaging, "Messages on the shell (ROUTER/DEALER) channel"."""
 
-import asyncio, atexit, gc, logging, os, sys, threading, warnings
+import asyncio, atexit, contextlib, gc, logging, os, sys, threading, warnings
 from threading import get_ident
 
 from IPython.core.async_helpers import _asyncio_runner
@@ -14,7 +14,7 @@ from IPython.utils.tokenutil import token_at_cursor
 
 from . import comms, compat
 from .config import IPKernelApp
-from .requests import error_content
+from .requests import BadContent, error_content
 from .errors import ShowsErrors
 from .budget import Late, is_users, stop, within
 from .flags import flag
@@ -87,17 +87,31 @@ class Bridge:
         store = content.get("store_history", not silent) and not silent
         shell.exit_now = False
         scope.number = shell.execution_count - silent
+        known = len(shell.history_manager.input_hist_raw) if store else None
         if store and shell.subshell_id is None: scope.keep = KeptText(shell.history_manager, scope.number)
         try:
             with self.worker.user: result = await self._run(code, dict(store_history=store, silent=silent, cell_id=cell_id, cell_meta=cell_meta))
-        except (KeyboardInterrupt, asyncio.CancelledError): return self._interrupted()
-        except Exception as e: return self._failed(e)
+        except (KeyboardInterrupt, asyncio.CancelledError):
+            if store: self._keep_input(code, known)
+            return self._interrupted()
+        except Exception as e:
+            if store: self._keep_input(code, known)
+            return self._failed(e)
         if store: shell.history_manager.save_soon()
         err = result.error_before_exec or result.error_in_exec
         if isinstance(err, asyncio.CancelledError) and err.args == (INTERRUPT,): err = KeyboardInterrupt()
         if isinstance(err, KeyboardInterrupt) and not scope.traceback: return self._interrupted()  # twice: where IPython was to show the first it says so on stderr
         if err is not None: return self._reply(error_content(type(err), err, scope.traceback))
         return self._reply(dict(status="ok"), self._expressions(content.get("user_expressions") or {}))
+
+    def _keep_input(self, code, known):
+        "Store the input of a cell at which IPython was broken off, if it has not: there were `known` before, and with its number it has been published."
+        shell,hm,number = self.shell, self.shell.history_manager, here().number
+        if not code or code.isspace(): return
+        shell.execution_count = max(shell.execution_count, number + 1)
+        with contextlib.suppress(KeyboardInterrupt):  # another one: the cell has ended already
+            if len(hm.input_hist_raw) == known: hm.store_inputs(number, code, code)
+        hm.save_soon()
 
     def _interrupted(self):
         "The reply to a cell that was interrupted in IPython's code, before or after the user's."
@@ -223,9 +237,10 @@ class Bridge:
         kinds = dict(tail=lambda: hm.get_tail(10 if n is None else n, raw=raw, output=output, include_latest=True),
             range=lambda: hm.get_range(session, start, stop, raw=raw, output=output),
             search=lambda: hm.search(pattern, raw=raw, output=output, n=n, unique=unique))
-        if hist_access_type not in kinds: raise ValueError(f"hist_access_type must be one of {', '.join(kinds)}, not {hist_access_type!r}")
+        if hist_access_type not in kinds: raise BadContent(f"hist_access_type must be one of {', '.join(kinds)}, not {hist_access_type!r}")
         number = {0: hm.session_number}  # IPython calls the current session 0 in ranges
-        return dict(status="ok", history=[(number.get(s, s), line, inp) for s,line,inp in kinds[hist_access_type]()])
+        try: return dict(status="ok", history=[(number.get(s, s), line, inp) for s,line,inp in kinds[hist_access_type]()])
+        except (OverflowError, UnicodeEncodeError) as e: raise BadContent(f"no database has that: {e}") from None
 
     @cell_code
     def comm(self, msg):

@@ -35,7 +35,8 @@ class Manager(CommManager):
     def comm_open(self, stream, ident, msg):
         "Open the comm that a client asks for; closed again if nobody here knows its target (JupyterLab probes for some) or the target fails."
         content = msg["content"]
-        new = Comm(comm_id=content["comm_id"], primary=False, target_name=content["target_name"])
+        topic = f"comm-{content['comm_id']}".encode(errors="replace")  # BaseComm's own would have to be ASCII; nobody uses it
+        new = Comm(comm_id=content["comm_id"], primary=False, target_name=content["target_name"], topic=topic)
         self.register_comm(new)
         target = self.targets.get(content["target_name"])
         if target is None: log.info("no comm target %r", content["target_name"])

@@ -12,6 +12,7 @@ from .cells import HASH_SEED, SUFFIX, cell_file, prefix
 from .dap import Adapter, Closed
 from .frames import whose
 from .lane import hide, is_hidden
+from .requests import BadContent, arguments as fitting
 from .variables import GROUPS, PAGED, Variables, page
 
 log = logging.getLogger("ipymini.debugger")
@@ -56,7 +57,7 @@ class Debugger:
         "The DAP response to a request, whatever goes wrong."
         self.scope = scope
         try: answer = self.answer(command, arguments)
-        except (Refused, Closed) as e: answer = dict(success=False, message=str(e), body={})
+        except (Refused, Closed, BadContent) as e: answer = dict(success=False, message=str(e), body={})
         except Exception as e:  # the edge of the room
             log.exception("%s failed", command)
             answer = dict(success=False, message=f"{e.__class__.__name__}: {e}", body={})
@@ -70,15 +71,16 @@ class Debugger:
             stackTrace=self.stack_trace, scopes=self.scopes, variables=self.list_variables, evaluate=self.evaluate, copyToGlobals=self.copy_to_globals,
             inspectVariables=self.inspect_variables, richInspectVariables=self.rich_inspect)
         own["continue"] = self.run_on
+        arguments = fitting(arguments)
         if command in own: return call(own[command], arguments)
-        if command in STOPPED: self.must_be_stopped(**arguments)
+        if command in STOPPED: call(self.must_be_stopped, arguments)
         if command not in PASSED | STOPPED: raise Refused(f"this debugger knows no {command!r}")
         return self.adapter.request(command, arguments) if command not in STEPS else self.resumed(command, arguments)
 
     def must_be_stopped(self, threadId=None, **_):
         if threadId not in self.stopped: raise Refused(f"thread {threadId} is not stopped")
 
-    def ask(self, command, **arguments):
+    def ask(self, command, /, **arguments):
         "The body of debugpy's response, Refused if it is none."
         response = self.adapter.request(command, arguments)
         if not response["success"]: raise Refused(response.get("message") or f"{command} failed")
@@ -206,7 +208,8 @@ class Debugger:
         return dict(body=dict(sourcePath=path))
 
     def set_breakpoints(self, source, breakpoints=(), lines=(), **more):
-        points = list(breakpoints) or [dict(line=n) for n in lines or ()]
+        points = list(breakpoints) or [dict(line=n) for n in lines]
+        if source.get("path") is None or any(p.get("line") is None for p in points): raise Refused("a breakpoint is in a line of a source that has a path")
         response = self.adapter.request("setBreakpoints", dict(source=source, breakpoints=points, **more))
         if not response["success"]: return response
         kept = [p | dict(line=b.get("line", p["line"]), id=b["id"]) for p,b in zip(points, response["body"]["breakpoints"])]
@@ -220,7 +223,7 @@ class Debugger:
             if p["id"] == breakpoint.get("id"): p["line"] = breakpoint.get("line", p["line"])
 
     def source(self, source=None, sourceReference=0, **_):
-        path = (source or {}).get("path", "")
+        path = (source or {}).get("path") or ""
         content = read(path)
         if content is not None: return dict(body=dict(content=content, mimeType="text/x-python"))
         number = (source or {}).get("sourceReference") or sourceReference
@@ -332,8 +335,8 @@ def compute(expression, names, context):
 
 
 def call(f, arguments):
-    "`f` with the arguments of a request; Refused if they do not fit."
-    try: inspect.signature(f).bind(**arguments)
+    "The method `f` with the arguments of a request; Refused if it needs others, or has one of that name itself."
+    try: inspect.signature(f.__func__).bind(f.__self__, **arguments)
     except TypeError as e: raise Refused(str(e)) from None
     return f(**arguments)
 
@@ -350,6 +353,7 @@ def read(path):
     try:
         with tokenize.open(path) as f: return f.read()
     except (OSError, SyntaxError, UnicodeDecodeError): return "".join(linecache.getlines(path)) or None
+    except ValueError: return None  # no file can have that name
 
 
 def keep_lines(shell, on):

@@ -13,6 +13,7 @@ from time import sleep
 
 from IPython.core import history
 
+from .frames import PENDING, raise_pending
 from .lane import Lane
 from .wire import paired
 
@@ -79,6 +80,11 @@ class HistoryManager(history.HistoryManager):
         with self.alone(): return self.db.execute("SELECT * FROM sessions WHERE session == ?", (session,)).fetchone()
 
     # --- writing
+
+    def store_inputs(self, *args, **kw):
+        "As IPython's, whole: an interrupt waits until it is done."
+        super().store_inputs(*args, **kw)
+        if PENDING: raise_pending()
 
     def new_session(self, conn=None):
         with self.alone(): super().new_session(conn)

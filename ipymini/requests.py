@@ -48,6 +48,29 @@ def _field(name, want, content):
     return value
 
 
+ARGUMENTS = dict(  # of debug requests, and of what is in them: a name means the same in each command; a list has items of one type
+    code=str, expression=str, context=str, filter=str, text=str, name=str, value=str, path=str, variableName=str, srcVariableName=str, dstVariableName=str,
+    condition=str, hitCondition=str, logMessage=str, threadId=int, frameId=int, srcFrameId=int, variablesReference=int, sourceReference=int, targetId=int,
+    line=int, column=int, start=int, count=int, startFrame=int, levels=int, startModule=int, moduleCount=int, source=dict,
+    breakpoints=[dict], lines=[int], filters=[str])
+
+
+def arguments(given):
+    "The arguments of a debug request, without those that are null: who needs one says so. BadContent says what does not fit; those that nobody knows are left in."
+    for name,value in given.items(): _fit(name, ARGUMENTS.get(name), value)
+    return {name: value for name,value in given.items() if value is not None}
+
+
+def _fit(name, kind, value):
+    if kind is None or value is None: return
+    want = list if isinstance(kind, list) else kind
+    if not isinstance(value, want) or isinstance(value, bool): raise BadContent(f"{name!r} must be {want.__name__}, not {type(value).__name__}")
+    if want is int and not 0 <= value < 1 << 53: raise BadContent(f"{name!r} must be from 0 to 2**53, not {value}")
+    if want is dict: arguments(value)
+    if want is list:
+        for v in value: _fit(f"item of {name}", kind[0], "null" if v is None else v)
+
+
 NOT_ASKED = {"status", "stream", "display_data", "update_display_data", "execute_input", "execute_result", "error", "clear_output", "debug_event",
     "iopub_welcome", "input_request", "comm_open", "comm_msg", "comm_close"}  # what kernels and clients tell each other without waiting for an answer
 

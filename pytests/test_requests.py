@@ -13,7 +13,7 @@ DEFAULTS = [  # chkstyle: ignore-node (a table): message type, the least content
     ("comm_info_request", {}, dict(target_name=None)), ("comm_open", dict(comm_id="c", target_name="t"), dict(comm_id="c", target_name="t")),
     ("comm_msg", dict(comm_id="c"), dict(comm_id="c")), ("comm_close", dict(comm_id="c"), dict(comm_id="c")), ("shutdown_request", {}, dict(restart=False)),
     ("debug_request", dict(command="debugInfo"), dict(command="debugInfo", arguments={}, seq=0, type="request")), ("kernel_info_request", {}, {}), ("connect_request", {}, {}), ("interrupt_request", {}, {}),
-    ("create_subshell_request", {}, {}), ("list_subshell_request", {}, {}), ("delete_subshell_request", dict(subshell_id="s"), dict(subshell_id="s"))]
+    ("create_subshell_request", {}, {}), ("list_subshell_request", {}, {}), ("stack_request", {}, {}), ("delete_subshell_request", dict(subshell_id="s"), dict(subshell_id="s"))]
 LEAST = {t: least for t,least,_ in DEFAULTS}
 OTHERS = {str: [3, None, ["x"], b"x"], bool: ["yes", 0, 1, [], {}], int: ["3", True, 1.5, []], dict: [[], "x", 1, [["a", 1]]], list: [{}, "x", 1, ("a",)]}
 EVERY = [(t, name) for t,names in FIELDS.items() for name in names]

@@ -149,3 +149,49 @@ def test_output_that_is_no_text(k, db):
     k.execute("'an output'").ok()
     tail = dict(hist_access_type="search", pattern="'an*", n=9, raw=True, output=True)
     wait_until(lambda: [out for *_,(_,out) in k.request("history_request", tail).ok().content["history"]] == ["'an output'"], 10, "the output")
+
+
+BROKEN = """ip = get_ipython()
+def broken(real):
+    def call(*args, **kw):
+        if {where!r} != 'trigger' or args[0] == 'pre_run_cell':
+            {undo}
+            raise {error}
+        return real(*args, **kw)
+    return call
+"""
+WAYS = dict(  # where IPython is broken off before it stores the input, and how that is arranged and undone
+    transformer=("ip.input_transformers_cleanup.append(broken(None))", "ip.input_transformers_cleanup.pop()"),
+    should_run_async=("ip.should_run_async = broken(ip.should_run_async)", "del ip.should_run_async"),
+    trigger=("ip.events.trigger = broken(ip.events.trigger)", "del ip.events.trigger"))
+
+
+ERRORS = "KeyboardInterrupt", "__import__('asyncio').CancelledError", "ValueError"
+
+
+@pytest.mark.parametrize("where", WAYS)
+def test_input_of_a_cell_that_is_broken_off(k, db, where):
+    "Stand in the gap: after its input has been published, and before IPython stores it. It has that number, and no other cell has."
+    how, undo = WAYS[where]
+    for s in (k, Sub(k)):
+        for error in ERRORS:
+            before = s.execute(BROKEN.format(where=where, undo=undo, error=error)).ok().content["execution_count"]
+            for n,code in enumerate(["lost = 1", "import asyncio\nawait asyncio.sleep(0)"]):
+                s.execute(how).ok()
+                run, after = s.execute(code, stop_on_error=False), s.execute("after = 1").ok()
+                number = before + 3*n + 2
+                assert (run.status, run.content["execution_count"], after.content["execution_count"]) == ("error", number, number + 1)
+                found = s.request("history_request", dict(hist_access_type="tail", n=2, raw=True, output=False)).ok().content["history"]
+                assert [(line, source) for _,line,source in found] == [(number, code), (number + 1, "after = 1")]
+    reaches(db, code, "after = 1")
+
+
+def test_interrupt_while_an_input_is_stored(k, db):
+    "Stand in the gap: it comes between two lines of IPython's that belong together."
+    k.execute("import os, signal\nhm = get_ipython().history_manager\nclass Re:\n    def match(self, text):\n        del hm._exit_re\n        os.kill(os.getpid(), signal.SIGINT)").ok()
+    k.execute("hm._exit_re = Re()").ok()
+    assert k.execute("kept = 1", stop_on_error=False).ename == "KeyboardInterrupt"
+    k.execute("after = 1").ok()
+    found = k.request("history_request", dict(hist_access_type="tail", n=2, raw=True, output=False)).ok().content["history"]
+    assert [source for *_,source in found] == ["kept = 1", "after = 1"]
+    reaches(db, "kept = 1", "after = 1")
