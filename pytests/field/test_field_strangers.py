@@ -1,0 +1,21 @@
+"Whole kernel: what people do with their libraries, as somebody tries it who has not seen the kernel's code."
+import time
+
+from harness import KERNEL_NAME, slack, wait_until
+
+
+def ended(k):
+    "All that reached the client, as one text, after a shutdown and the process's end."
+    k.send("shutdown_request", dict(restart=False), "control")
+    wait_until(lambda: not k.poll(20) and k.process.poll() is not None)
+    while k.poll(50): pass
+    return "".join(r.text("stdout", r.all) + r.text("stderr", r.all) for r in k.runs.values())
+
+
+def test_an_idle_kernel_that_gevent_has_patched_ends_at_once(start):
+    "Python ends with the `threading._shutdown` of then: gevent has put its own there, which gives the main thread its lock back."
+    k = start()
+    k.execute("from gevent import monkey\nmonkey.patch_all()").ok()
+    began = time.monotonic()
+    ended(k)
+    assert time.monotonic() - began < 2 * slack() and "does not wait" not in k.log_text()
