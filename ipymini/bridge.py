@@ -248,7 +248,8 @@ class Bridge:
         shell.history_manager = None
 
     def let_go(self):
-        "Do what else IPython does at exit: it lets go of the user's objects, open files among them. Nothing of the user's runs afterwards."
+        "Do what else IPython does at exit: it lets go of the user's objects, open files among them. Only daemon threads still run, of whose missing names nobody wants to read."
+        threading.excepthook = lambda args: None
         self.shell.atexit_operations()
 
     def end(self):

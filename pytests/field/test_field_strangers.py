@@ -19,3 +19,18 @@ def test_an_idle_kernel_that_gevent_has_patched_ends_at_once(start):
     began = time.monotonic()
     ended(k)
     assert time.monotonic() - began < 2 * slack() and "does not wait" not in k.log_text()
+
+
+def test_threads_whose_names_are_taken_at_the_end_say_nothing(start):
+    "A daemon thread runs on until the process is gone, and finds no globals any more: no traceback of that in the notebook."
+    k = start()
+    k.execute("""import threading, time
+class A:
+    def __del__(self, sleep=time.sleep): sleep(0.3)
+a = A()
+def f(sleep=time.sleep):
+    while True:
+        sleep(0.001)
+        a
+threading.Thread(target=f, daemon=True).start()""").ok()
+    assert "NameError" not in ended(k)
