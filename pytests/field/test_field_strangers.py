@@ -34,3 +34,11 @@ def f(sleep=time.sleep):
         a
 threading.Thread(target=f, daemon=True).start()""").ok()
     assert "NameError" not in ended(k)
+
+
+def test_a_forced_end_has_a_quiet_log(start):
+    "The end that comes while main is still in a function of atexit, and wakes it, closes the history once: no `closed database`, no traceback."
+    k = start()
+    k.execute("import multiprocessing as mp\nq = mp.get_context('fork').Queue()\np = mp.get_context('fork').Process(target=q.get)\np.start()").ok()
+    ended(k)
+    if KERNEL_NAME == "ipymini": assert k.log_text().splitlines() == ["[ipymini] WARNING | the end does not wait any longer for functions of atexit"]
