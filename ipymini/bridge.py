@@ -256,14 +256,15 @@ class Bridge:
 
     def end_history(self):
         "End the session in the history database."
-        shell,hm = self.shell, self.shell.history_manager
+        hm,self.shell.history_manager = self.shell.history_manager, None  # first: a forced end calls this beside a late main
         if hm is None: return
         hm.end_session()
         hm.close()
-        shell.history_manager = None
 
     def let_go(self):
-        "Do what else IPython does at exit: it lets go of the user's objects, open files among them. Nothing of the user's runs afterwards."
+        "Do what else IPython does at exit: it lets go of the user's objects, open files among them. Only daemon threads still run, of whose missing names nobody wants to read."
+        threading.excepthook = lambda args: None
+        self.end_history()
         self.shell.atexit_operations()
 
     def end(self):

@@ -8,7 +8,7 @@ Threads: `begin` any; `finish` main; the clock has a thread of its own, which st
 this could replace. What main is too late for, a thread does that the clock starts.
 Spec: messaging, "Kernel shutdown"; Python's documentation of `atexit` and `threading` (non-daemon threads)."""
 
-import atexit, contextlib, threading
+import atexit, contextlib, sys, threading
 from _thread import allocate_lock, start_new_thread
 from builtins import max
 from os import _exit
@@ -23,7 +23,12 @@ WORK = 2.3    # seconds from `begin` for what runs: cells, tasks, threads and ex
 EXITS = 4.5   # seconds for the functions of `atexit`; then child processes have what is left of these
 LEAST = 0.2   # seconds that child processes have at least
 FORCE = 2.0   # seconds for the very last acts, which have limits of their own
-run_exitfuncs,wait_threads = atexit._run_exitfuncs, threading._shutdown
+run_exitfuncs,shutdown = atexit._run_exitfuncs, threading._shutdown
+
+
+def wait_threads():
+    "Wait for threads and executors, as Python does: with the `threading._shutdown` of now. gevent's gives the main thread its lock back, for which the other one would wait."
+    getattr(sys.modules.get("threading"), "_shutdown", shutdown)()
 
 
 def locked():

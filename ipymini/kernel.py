@@ -5,7 +5,7 @@ Must not know: zmq (`Channels` sends), IPython (`Bridge` runs), what shell reque
 Threads: `run` and the handlers of signals main; `route` and short control requests on io; subshells are made and ended on the control lane; debug_request on the debug lane.
 Spec: messaging, "Messages on the control (ROUTER/DEALER) channel"; JEP 91 (subshells)."""
 
-import contextlib, logging, os, signal, sys, threading, time, uuid
+import contextlib, logging, os, signal, sys, time, uuid
 
 from . import dying
 from .answers import UnknownSubshellError, failure, handle, reply
@@ -66,7 +66,6 @@ class Kernel:
 
     def close(self):
         "Let go of the user's objects, which may have something to say about that, send what has been written, and close the sockets."
-        threading.excepthook = lambda args: None  # daemon threads miss their names from here on
         if self.main.bridge: guarded(self.main.bridge.let_go)
         for name in ("stdout", "stderr", "__stdout__", "__stderr__"):
             with contextlib.suppress(Exception): getattr(sys, name).flush()  # whatever they are by now
