@@ -10,6 +10,7 @@ TEXT_FRAME = r'(?m)^ *File ".*/(?:<kernel>|comm)/\w+\.py", line \d+, in \w+\n(?:
 RULES = [(re.compile(p), r) for p,r in [  # chkstyle: ignore-node (a table, a rule a line)
     (r"/tmp/ipy(?:kernel|mini)_\d+/", "<cells>/"),
     (r"\b(?:ipykernel|ipymini)(?:\.\w+)*\b", "<kernel>"),
+    (r"ZMQInteractiveShell\((?:ShowsErrors, )?InteractiveShell\) options\n-+", "ZMQInteractiveShell options"),
     (r"\b0x[0-9a-fA-F]{5,16}\b", "0x<address>"),
     (r"(?<=object at )[0-9a-f]{8,16}\b", "<address>"),
     (r"\bTask-\d+\b", "Task-<n>"),

@@ -14,7 +14,7 @@ AWAITS = {k: A + v for k,v in dict(sleep="await asyncio.sleep(0.01)", value="awa
     with_error=("import contextlib\n@contextlib.asynccontextmanager\nasync def c():\n    try: yield\n"
         "    finally: print('out')\nasync with c(): 1/0"),
     task_group="async with asyncio.TaskGroup() as g:\n    a = g.create_task(asyncio.sleep(0, 1))\na.result()",
-    task_group_error="async def f(): raise ValueError('in group')\nasync with asyncio.TaskGroup() as g: g.create_task(f())",
+    task_group_error="async def f(): raise ValueError('in group')\ntry:\n    async with asyncio.TaskGroup() as g: g.create_task(f())\nexcept ExceptionGroup as e: print(e.exceptions)",
     timeout="async with asyncio.timeout(0.01): await asyncio.sleep(5)", wait_for="await asyncio.wait_for(asyncio.sleep(5), 0.01)",
     cancel="t = asyncio.create_task(asyncio.sleep(5))\nawait asyncio.sleep(0)\nt.cancel()\nawait t", cancelled="raise asyncio.CancelledError",
     cancelled_text="raise asyncio.CancelledError('why')", error="async def f(): raise ValueError('async')\nawait f()",
