@@ -39,9 +39,11 @@ class Scope:
     def idents(self): return self.msg.idents if self.msg else ()
 
     def __enter__(self):
-        self.token,self.open = current.set(self), True
-        if self.msg.type == "execute_request": Scope.latest = self
-        try: self.emit("status", {"execution_state": "busy"})
+        self.token,self.open = None, True
+        try:
+            self.emit("status", {"execution_state": "busy"})
+            self.token = current.set(self)  # not before: what a finalizer sends just now must not go before the busy
+            if self.msg.type == "execute_request": Scope.latest = self
         except BaseException:
             self.__exit__()
             raise
@@ -51,7 +53,7 @@ class Scope:
         try: self.emit("status", {"execution_state": "idle"})
         finally:
             self.open = False
-            current.reset(self.token)
+            if self.token is not None: current.reset(self.token)
 
     def emit(self, msg_type, content, metadata=None, buffers=None):
         "Publish on iopub for this request."

@@ -52,6 +52,16 @@ def test_busy_that_cannot_be_sent():
     assert current.get() is None
 
 
+def test_nothing_of_a_request_goes_before_its_busy():
+    "A finalizer that the collector calls while busy is being sent, a Comm's for one, and what C code has written by then, are not this request's."
+    out,seen = Out(), []
+    def send(channel, msg_type, *args):
+        seen.append((msg_type, here()))
+        return out.send(channel, msg_type, *args)
+    with Scope(out.port._replace(send=send), execute("1", "a")) as scope: scope.emit("clear_output", dict(wait=False))
+    assert seen == [("status", None), ("clear_output", scope), ("status", scope)]
+
+
 def test_nesting():
     "A request served within another's, as a comm message during an await."
     out = Out()
