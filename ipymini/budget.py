@@ -5,7 +5,7 @@ user's code, as an exception thrown into an import would break that off in the m
 Threads: any may call `within` and `stop`; the call itself runs on a thread of its own.
 Spec: none."""
 
-import contextvars, sys, threading, time
+import contextvars, sys, time
 
 from .frames import is_delicate, is_stdlib, package_of
 from .lane import Event, KernelThread, hide, raise_in, thrower
@@ -54,4 +54,4 @@ def is_users(thread):
 def stop(*threads):
     "Let those of `threads` that are late and run the user's code end, by a KeyboardInterrupt; a thread that waits in C ends when that does. Any thread."
     for t in threads:
-        if t.is_alive() and is_users(t): raise_in(t, KeyboardInterrupt)
+        if t.is_alive() and is_users(t): raise_in(t.ident, KeyboardInterrupt)

@@ -23,7 +23,12 @@ WORK = 2.3    # seconds from `begin` for what runs: cells, tasks, threads and ex
 EXITS = 4.5   # seconds for the functions of `atexit`; then child processes have what is left of these
 LEAST = 0.2   # seconds that child processes have at least
 FORCE = 2.0   # seconds for the very last acts, which have limits of their own
-run_exitfuncs,wait_threads = atexit._run_exitfuncs, threading._shutdown
+run_exitfuncs = atexit._run_exitfuncs
+
+
+def wait_threads(user=threading):
+    "Wait for the user's threads as the interpreter does at its end: with what stands there in `threading` by then, as gevent and eventlet have threads of their own."
+    user._shutdown()
 
 
 def locked():

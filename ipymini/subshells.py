@@ -5,7 +5,7 @@ Must not know: zmq, IPython, which other subshells there are.
 Threads: `put` any, `serve` the worker's own, `serve_query` the query lane's.
 Spec: messaging, "Messages on the shell (ROUTER/DEALER) channel"; JEP 91."""
 
-import asyncio, logging, os, sys, threading, time
+import asyncio, logging, os, sys, time
 from datetime import datetime, timezone
 
 from .answers import UnknownSubshellError, failure, handle, reply

@@ -236,7 +236,7 @@ def real(k, monkeypatch):
     k.worker.loop,k.sent = SimpleNamespace(call_soon_threadsafe=lambda f, *args: None), []
     k.signals.interrupt_main,k.signals.wake_main = lambda: k.sent.append("SIGINT"), lambda: k.sent.append("SIGURG")
     k.worker.server = SimpleNamespace(done=lambda: False)
-    k.worker.thread = threading.current_thread()
+    k.worker.ident = threading.get_ident()
     yield k
     k.worker.loop = None
 
