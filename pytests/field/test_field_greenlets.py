@@ -109,7 +109,9 @@ def test_input(k):
 
 def test_debug_request(k):
     "It is answered."
-    assert k.request("debug_request", dict(type="request", seq=1, command="debugInfo", arguments={}), "control").content["success"]
+    run = k.send("debug_request", dict(type="request", seq=1, command="debugInfo", arguments={}), "control")
+    k.pump(lambda: run.reply, what="debug_reply")
+    assert run.content["success"]
 
 
 def test_subshell(k):
@@ -160,10 +162,10 @@ def test_sigterm(start, library):
     k.wait_exit()
 
 
-def test_thread_is_waited_for(start, library, tmp_path):
-    "As at the end of a script, a thread that is no daemon comes to its end, be it a greenlet."
+def test_thread_is_waited_for(start, tmp_path):
+    "As at the end of a script, a thread of gevent's that is no daemon comes to its end. eventlet's does not, in a script neither."
     k = start()
-    k.execute(PATCH[library]).ok()
+    k.execute(PATCH["gevent"]).ok()
     path = tmp_path / "late"
     k.execute(f"import pathlib, threading, time\ndef late():\n    time.sleep(0.3)\n    pathlib.Path({str(path)!r}).touch()\nthreading.Thread(target=late).start()").ok()
     k.shutdown()
