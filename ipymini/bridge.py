@@ -212,7 +212,7 @@ class Bridge:
 
     def inspect(self, *args):
         "Content of an inspect_reply about the name at the cursor; Late if that takes too long on another thread than the worker's, where no interrupt could end it."
-        return self._inspect(*args) if get_ident() == self.worker.thread.ident else within(INSPECTION, lambda: False, self._inspect, *args)
+        return self._inspect(*args) if get_ident() == self.worker.ident else within(INSPECTION, lambda: False, self._inspect, *args)
 
     @cell_code
     def _inspect(self, code, cursor_pos, detail_level=0, omit_sections=()):

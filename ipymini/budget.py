@@ -54,4 +54,4 @@ def is_users(thread):
 def stop(*threads):
     "Let those of `threads` that are late and run the user's code end, by a KeyboardInterrupt; a thread that waits in C ends when that does. Any thread."
     for t in threads:
-        if t.is_alive() and is_users(t): raise_in(t, KeyboardInterrupt)
+        if t.is_alive() and is_users(t): raise_in(t.ident, KeyboardInterrupt)

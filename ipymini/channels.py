@@ -95,7 +95,7 @@ class Channels:
 
     def catch_up(self, timeout=1.0):
         "Wait until io has received what had reached the process before this call; False after `timeout` seconds."
-        if threading.current_thread() is self.state.thread: return True
+        if get_ident() == self.state.thread.ident: return True
         done = threading.Lock()  # no Event: an interrupt may come out anywhere in Python code
         done.acquire()
         self.call(lambda: self._receive_all(done.release))

@@ -6,7 +6,8 @@ Threads: any.
 Spec: none; ipywidgets (get_parent, session.send), ipyparallel (session.send, iopub_socket), dask (that there is a kernel),
 older notebooks (comm_manager, _parent_header, shell)."""
 
-import contextlib, getpass, logging, sys, threading, types
+import contextlib, getpass, logging, sys, types
+from threading import get_ident
 
 from . import comms
 from .info import kernel_info, language_info
@@ -77,14 +78,14 @@ class KernelFacade:
         """Inside, comm messages are served as they arrive, also while a cell computes, if this is the main thread: others have no signals. Gives a function that
         serves them now, on any thread that has some."""
         worker,signals = self._kernel.main.worker, self._kernel.signals
-        is_main = threading.current_thread() is worker.thread
+        is_main = get_ident() == worker.ident
         with worker.attentive(signals.nudge, signals.nudge_again) if is_main else contextlib.nullcontext(): yield self.do_one_iteration
 
     def do_one_iteration(self):
         "Serve the comm messages that have arrived for the thread that calls this, main's or a subshell's; for cells that compute for long. Other threads serve none."
-        me = threading.current_thread()
+        me = get_ident()
         for s in list(self._kernel.subs.values()):
-            if s.worker.thread is me: s.worker.serve_meanwhile()
+            if s.worker.ident == me: s.worker.serve_meanwhile()
 
     def set_parent(self, ident, parent, channel="shell"):
         "What this thread or task puts out from here on is for `parent`."

@@ -34,6 +34,7 @@ LATE = 1.0   # seconds after an interrupt_request in which main comes to its sig
 # seconds after an interrupt in which the kernel's end is none of its own: jupyter_client and papermill interrupt before they ask for a
 # shutdown
 AGAIN = 1.0
+MAIN = threading.main_thread().ident
 
 
 def decide(who, awaits, delicate, stuck, waited):
@@ -75,7 +76,7 @@ class Delivery:
         if wanted and exc is not None: self.show_soon(exc)
 
     def _forget(self):
-        if self.worker.thread is not None and PENDING[:1] == [self.worker.thread.ident]: PENDING.clear()
+        if self.worker.ident is not None and PENDING[:1] == [self.worker.ident]: PENDING.clear()
 
     def decide(self, frame):
         "What to do now that the thread is in `frame`."
@@ -138,7 +139,7 @@ class UserCode:
         self.restore = lambda: None
 
     @property
-    def is_elsewhere(self): return self.worker.thread is not threading.main_thread()
+    def is_elsewhere(self): return self.worker.ident != MAIN
 
     def __enter__(self):
         if not self.is_elsewhere: return
@@ -154,7 +155,7 @@ class UserCode:
                     self.runs -= not taken
                     taken = True
                     sent,self.sent = self.sent, False
-                if sent: absorb(self.worker.thread)  # one that has not arrived yet is too late
+                if sent: absorb()  # one that has not arrived yet is too late
                 return
             except KeyboardInterrupt: continue  # it has arrived here: once only, as `runs` guards the next
 
@@ -170,14 +171,14 @@ class UserCode:
             stuck = is_delicate(frame_of())  # or `decide` had said later
             if not self.runs or not (stuck or is_open(frame_of)): return False
             self.sent = True
-            raise_in(self.worker.thread, KeyboardInterrupt)
+            raise_in(self.worker.ident, KeyboardInterrupt)
         finally: self.lock.release()
         if self.nap.locked(): self.nap.release()  # last: who sleeps on would not hear of it
         return True
 
     def naps(self):
         "Does the thread that calls this run a subshell's cell?"
-        return self.runs and threading.current_thread() is self.worker.thread
+        return self.runs and threading.get_ident() == self.worker.ident
 
     @wait_code
     def sleep(self, seconds):
@@ -323,7 +324,7 @@ class Interrupts:
         debugger,worker = self.capture.debugger, sub.worker
         evaluates = debugger and debugger.place(worker.frame()) == "work"
         # once: the second would come out where IPython shows the first
-        hit = worker.thread.ident in self.stdin.interrupt(sub) or worker.delivery.attempt_there()
+        hit = worker.ident in self.stdin.interrupt(sub) or worker.delivery.attempt_there()
         if hit and not evaluates: worker.delivery.done()
         # now: it would run on, to its cell's end maybe, before it is hit
         if hit is not False and not evaluates and debugger: debugger.freed()

@@ -62,7 +62,7 @@ class Lane:
             raise
 
     def _run(self):
-        unbroken(f"the {self.name} thread", self._serve_next, lambda: threading.current_thread() is self.thread)  # two may put the first items at once: one lane is enough
+        unbroken(f"the {self.name} thread", self._serve_next, lambda: threading.get_ident() == self.thread.ident)  # two may put the first items at once: one lane is enough
 
     def _serve_next(self):
         while self.items: self.serve(self.items.popleft())
@@ -124,15 +124,15 @@ def thrower():
     return throw
 
 
-def raise_in(thread, exc):
-    "Raise `exc` in `thread` as soon as it runs Python code."
-    thrower()(thread.ident, exc)
+def raise_in(ident, exc):
+    "Raise `exc` in the thread `ident` as soon as it runs Python code."
+    thrower()(ident, exc)
 
 
-def absorb(thread):
-    """Let a KeyboardInterrupt that `raise_in` may have left pending in this `thread` be over. Not with NULL for an exception: that leaves Python 3.11 in a state
+def absorb():
+    """Let a KeyboardInterrupt that `raise_in` may have left pending in this thread be over. Not with NULL for an exception: that leaves Python 3.11 in a state
     in which every function that is traced hangs."""
     try:
-        raise_in(thread, KeyboardInterrupt)  # replaces one that is pending
+        raise_in(threading.get_ident(), KeyboardInterrupt)  # replaces one that is pending
         while True: pass
     except KeyboardInterrupt: return

@@ -40,10 +40,24 @@ KEPT = 1 << 17  # characters of a cell's text that are kept
 def out(): return here() or Scope.nobody
 
 
+class Plain(types.ModuleType):
+    "The module os, but for `close` and `read`, which are the system's: those of gevent and eventlet let other greenlets run, and close later."
+    close,read = os.close, os.read  # bound before the user's code
+    def __getattr__(self, name): return getattr(os, name)
+
+
+def spawn_plainly():
+    """Let ptyprocess have a Plain os. It starts a child by closing one end of a pipe and reading the other to its end, which gevent's `close` would never bring; and an
+    interrupt that comes out there, as it does in a hub, is an UnboundLocalError in IPython."""
+    from ptyprocess import ptyprocess
+    if ptyprocess.os is os: ptyprocess.os = Plain("os")
+
+
 def run_shell(cmd):
     "The exit code of `cmd` in the user's shell, at a pseudo-terminal as IPython has it, at which nobody can type: there is nothing to read."
     handler = getattr(system, "__self__", None)
     if handler is None: return system(cmd)  # on Windows
+    spawn_plainly()
     sh = type("PosixShell", (type(handler),), dict(sh="/bin/sh"))()  # the user's may have another syntax
     return sh.system(f"exec {shlex.quote(handler.sh)} -c {shlex.quote(cmd)} </dev/null")
 

@@ -27,7 +27,7 @@ class Worker:
     def __init__(self, serve, meanwhile=lambda msg: False):
         self.serve,self.meanwhile,self.inbox = serve, meanwhile, deque()
         self.context,self.loop,self.task,self.server = contextvars.Context(), None, None, None
-        self.thread,self.stopping,self.bell = None, False, None
+        self.ident,self.stopping,self.bell = None, False, None
         self.now = SimpleNamespace(number=0, last=0, since=0.0,  # the request being served: its number (0: none), start, ...
             aside=None, closing=None, ending=None, wake=None, attend=None, servers=weakref.WeakSet(), unlocked=weakref.WeakSet())
         self.delivery = Delivery(self)
@@ -71,7 +71,7 @@ class Worker:
     @root_code
     def run(self, ready=lambda: None):
         "Serve until `stop`. `ready()` is called when the loop exists. No exception that reaches the loop itself is ours to die of."
-        self.thread = threading.current_thread()
+        self.ident = threading.get_ident()  # no thread object: gevent gives that of main another ident, and eventlet all of them
         self.loop = asyncio.new_event_loop()
         self.loop.time = time.monotonic  # whatever the user's code puts in the place of that
         asyncio.set_event_loop(self.loop)
@@ -258,7 +258,7 @@ class Worker:
         if self.task in tasks and not self.task.get_coro().cr_running: self.delivery.done()  # one that runs, and a loop inside, feels nothing of it
         for t in tasks: t.cancel(INTERRUPT)
 
-    def frame(self): return sys._current_frames().get(self.thread.ident)
+    def frame(self): return sys._current_frames().get(self.ident)
 
 
 @root_code

@@ -190,7 +190,7 @@ class CallingWorker(Worker):
     def run_guarded(self, ready=lambda: None, within=10):
         "As `run`; a worker that hangs fails the test after `within` seconds. Its loop is closed at the end."
         hung = []
-        timer = threading.Timer(within, lambda: (hung.append(self.thread.name), self.stop(), self.cancel_soon()))
+        timer = threading.Timer(within, lambda: (hung.append(self.ident), self.stop(), self.cancel_soon()))
         timer.start()
         try: self.run(ready)
         finally:

@@ -236,7 +236,7 @@ def real(k, monkeypatch):
     k.worker.loop,k.sent = SimpleNamespace(call_soon_threadsafe=lambda f, *args: None), []
     k.signals.interrupt_main,k.signals.wake_main = lambda: k.sent.append("SIGINT"), lambda: k.sent.append("SIGURG")
     k.worker.server = SimpleNamespace(done=lambda: False)
-    k.worker.thread = threading.current_thread()
+    k.worker.ident = threading.get_ident()
     yield k
     k.worker.loop = None
 
@@ -246,7 +246,7 @@ class FakeDelivery(Delivery):
     def __init__(self, *answers, number=1, since=0.0):
         self.tries,self.answers = 0, list(answers)
         now = SimpleNamespace(number=number, since=since)
-        super().__init__(SimpleNamespace(now=now, thread=threading.main_thread(), frame=lambda: None, delivery=self, loop=None))
+        super().__init__(SimpleNamespace(now=now, ident=threading.main_thread().ident, frame=lambda: None, delivery=self, loop=None))
 
     def attempt_there(self):
         self.tries += 1

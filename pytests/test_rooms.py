@@ -36,7 +36,7 @@ only_for = dict(kernelspec={"__main__"}, compat=fitters, magics=fitters, eventlo
 
 # third-party packages and the rooms that may import them; anything else must be of the standard library
 ipython = {"bridge", "shell", "history", "errors", "config", "capture", "comms", "keyboard", "magics", "compat", "eventloops"}
-homes = dict(zmq={"channels"}, IPython=ipython, comm=ipython, traitlets=ipython, matplotlib_inline=ipython, debugpy={"dap"}, pygments={"tracebacks"}, stack_data={"tracebacks"},
+homes = dict(zmq={"channels"}, IPython=ipython, comm=ipython, traitlets=ipython, matplotlib_inline=ipython, debugpy={"dap"}, ptyprocess={"shell"}, pygments={"tracebacks"}, stack_data={"tracebacks"},
     jupyter_client={"kernelspec", "__main__"}, jupyter_core={"kernelspec", "__main__"})
 
 max_room,max_function,max_attributes = 400,40,12

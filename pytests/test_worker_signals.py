@@ -211,11 +211,11 @@ DELICATE = (importlib._bootstrap._get_module_lock, logging.Handler.acquire, asyn
 def test_no_exception_into_delicate_code(worker, monkeypatch, code):
     "A subshell's thread is not hit while it takes a lock of the whole process, or between two steps of a nested loop, unless it stays there; in our own code never."
     hits, delivery = [], worker.delivery
-    monkeypatch.setattr(deliver, "raise_in", lambda thread, exc: hits.append(exc))
+    monkeypatch.setattr(deliver, "raise_in", lambda ident, exc: hits.append(exc))
     exec(compile("import sys\ndef stand(): return sys._getframe()", code.__code__.co_filename, "exec"), scope := {})
     exec("import sys\ndef cell(): return sys._getframe()", free := {})
     cell = free["cell"]()
-    worker.thread, worker.now.number, delivery.user.runs = threading.current_thread(), 1, 1
+    worker.ident, worker.now.number, delivery.user.runs = threading.get_ident(), 1, 1
     worker.frame = scope["stand"]
     ours = code is frames.raise_pending
     for _ in range(2):
@@ -235,7 +235,7 @@ def test_no_exception_into_delicate_code(worker, monkeypatch, code):
 def test_no_exception_where_the_thread_has_gone_on(worker, monkeypatch):
     "Stand in the gap: while the stack is read the thread goes on, to where nobody has looked. It is looked again."
     hits, user = [], worker.user
-    monkeypatch.setattr(deliver, "raise_in", lambda thread, exc: hits.append(exc))
+    monkeypatch.setattr(deliver, "raise_in", lambda ident, exc: hits.append(exc))
     def stand(): return sys._getframe()
     one, user.runs = stand(), 1
     assert not user.hit(stand) and not hits
@@ -244,7 +244,7 @@ def test_no_exception_where_the_thread_has_gone_on(worker, monkeypatch):
 
 def test_interrupt_while_a_thread_starts(worker, monkeypatch):
     "Whoever interrupts does not wait: it is io."
-    monkeypatch.setattr(deliver, "raise_in", lambda thread, exc: pytest.fail("hit"))
+    monkeypatch.setattr(deliver, "raise_in", lambda ident, exc: pytest.fail("hit"))
     worker.user.runs = 1
     with worker.user.lock: assert worker.user.hit(lambda: None) is False
     assert not worker.user.sent
@@ -254,7 +254,7 @@ def test_interrupt_as_a_thread_starts(worker, monkeypatch):
     "Wherever an interrupt comes out in what a cell calls to start a thread, the next one finds no lock that nobody will release."
     user,start = worker.user, capture_room._thread_start(threading.Thread.start)
     monkeypatch.setattr(capture_room, "here", lambda: SimpleNamespace(sub=SimpleNamespace(worker=worker)))
-    worker.thread,user.runs = threading.current_thread(), 1
+    worker.ident,user.runs = threading.get_ident(), 1
     enter = [contextlib._GeneratorContextManager.__enter__, contextlib.nullcontext.__enter__]
     kept,came = [], 0
     for gap in (g for f in (start, *enter) for g in gaps(f)):
@@ -274,7 +274,7 @@ def test_attentive_in_kernel_code(monkeypatch):
     signals = Signals(lambda seconds, f: threading.Timer(seconds, f).start())
     async def serve(msg): served.append(msg)
     w = worker_room.Worker(serve, lambda msg: True)
-    w.thread, w.loop = threading.current_thread(), asyncio.new_event_loop()
+    w.ident, w.loop = threading.get_ident(), asyncio.new_event_loop()
     before = {s: signal.getsignal(s) for s in (signal.SIGURG, signal.SIGINT)}
     signals.install(lambda signum, frame: w.now.attend and w.now.attend(frame), SIGINT=signal.default_int_handler)
     monkeypatch.setattr(worker_room, "whose", lambda frame: "kernel" if ours else "user")
