@@ -5,7 +5,7 @@ Must not know: zmq (`Channels` sends), IPython (`Bridge` runs), what shell reque
 Threads: `run` and the handlers of signals main; `route` and short control requests on io; subshells are made and ended on the control lane; debug_request on the debug lane.
 Spec: messaging, "Messages on the control (ROUTER/DEALER) channel"; JEP 91 (subshells)."""
 
-import contextlib, logging, os, signal, sys, time, uuid
+import contextlib, errno, logging, os, signal, sys, time, uuid
 
 from . import dying
 from .answers import UnknownSubshellError, failure, handle, reply
@@ -15,7 +15,7 @@ from .detours import MAGIC, Detours
 from .dying import before, guarded, last_words
 from .ending import Ending
 from .lane import ENOUGH, Lane, overtake
-from .life import Life, parent_fd, watch_by_hand
+from .life import Life, is_readable, parent_fd, watch_by_hand
 from .loops import on_signal
 from .processes import end_family, mark_if_possible, signal_children
 from .scope import Port, Scope
@@ -93,6 +93,11 @@ class Kernel:
         self.signals.handlers.forked()
 
     def parent_died(self):
+        "The descriptor that tells of the parent's end can be read; or a cell has closed it, and another one takes its place."
+        fd = parent_fd()
+        if fd is not None and not is_readable(fd):
+            self.channels.watch(fd, self.parent_died)
+            raise OSError(errno.EBADF, "the descriptor that tells of the parent's end was closed")
         log.info("the process that started this kernel is gone")
         self.life.orphan = True
         self.stop(False)

@@ -5,7 +5,7 @@ Must not know: messages, sockets, IPython.
 Threads: any; where there is no pidfd, the watch has one of its own.
 Spec: messaging, "Kernel shutdown"; jupyter_client's documentation on JPY_PARENT_PID."""
 
-import os, time
+import os, select, time
 
 from .lane import KernelThread, hide
 
@@ -28,6 +28,11 @@ def parent_fd(pid=None):
     try: return os.pidfd_open(pid)
     except ProcessLookupError: return _ended()
     except OSError: return None  # an old Linux, or another one's process
+
+
+def is_readable(fd):
+    "Can `fd`, of `parent_fd`, be read: has the parent ended?"
+    return bool(select.select([fd], (), (), 0)[0])
 
 
 def watch_by_hand(callback, every=1.0):

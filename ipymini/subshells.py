@@ -5,8 +5,9 @@ Must not know: zmq, IPython, which other subshells there are.
 Threads: `put` any, `serve` the worker's own, `serve_query` the query lane's.
 Spec: messaging, "Messages on the shell (ROUTER/DEALER) channel"; JEP 91."""
 
-import asyncio, logging, os, sys, time
+import logging, os, sys, time
 from datetime import datetime, timezone
+from types import CoroutineType
 
 from .answers import UnknownSubshellError, failure, handle, reply
 from .flags import flag
@@ -77,8 +78,7 @@ class Subshell:
     async def serve(self, msg):
         "Serve a request. The worker's thread."
         with Scope(self.port, msg, self) as scope:
-            content = dict(status="aborted") if self.is_aborting(msg) else handle(self.table, scope)
-            if asyncio.iscoroutine(content): content = await finish(scope, content)
+            content = dict(status="aborted") if self.is_aborting(msg) else await self.content_of(scope)
             if self.life.forked: end_child(content)
             if self.life.signalled: content = ended(scope, content)
             self.port.drain()
@@ -88,6 +88,13 @@ class Subshell:
         self.comms.discard(msg.id)
         for m in stopped: self.refuse(m, dict(status="aborted"))
         if self.life.asked is not None: self.life.end_soon()
+
+    async def content_of(self, scope):
+        "The content of the reply, whatever goes wrong on the way to it."
+        try:
+            content = handle(self.table, scope)
+            return await finish(scope, content) if isinstance(content, CoroutineType) else content
+        except BaseException as e: return failure(scope.msg, e)
 
     def serve_query(self, msg):
         "Serve a query that has waited behind a cell. On the query lane."

@@ -7,7 +7,7 @@ Spec: JEP 91 (subshells); messaging, "Kernel interrupt"."""
 
 import asyncio, contextlib, contextvars, logging, sys, threading, time, weakref
 from collections import deque
-from types import SimpleNamespace
+from types import SimpleNamespace, coroutine
 
 from .deliver import Delivery
 from .dying import slipped
@@ -142,7 +142,7 @@ class Worker:
             while self.inbox and not self.stopping:
                 await self._serve_next()
                 if self.server is not me: return  # what it awaited let others go on: see `unlock`
-                await asyncio.sleep(0)  # the user's tasks have their turn between two cells
+                await give_way()  # the user's tasks have their turn between two cells
             if self.now.closing: self._close()
 
     async def _serve_next(self):
@@ -273,6 +273,12 @@ async def keep_result(coro, box):
 def _cancel_once(tasks, *msg):
     for t in tasks:
         if not t.cancelling(): t.cancel(*msg)
+
+
+@coroutine
+def give_way():
+    "Let the loop do what is due, as asyncio.sleep(0) does it."
+    yield
 
 
 def drive(coro):
