@@ -16,7 +16,7 @@ from fuzz_values import PYTHONS, flip, mutate, odd, text  # noqa: E402
 
 from ipymini.dap import Decoder, encode  # noqa: E402
 from ipymini.requests import FIELDS, BadContent, fields  # noqa: E402
-from ipymini.wire import DELIM, PORTS, BadMsg, Codec, connection, read_connection  # noqa: E402
+from ipymini.wire import DELIM, PORTS, BadMsg, Codec, connection, read_connection, too_deep  # noqa: E402
 
 SAMPLES = dict(  # chkstyle: ignore-node (a table)
     execute_request=dict(code="1", silent=False, store_history=True, user_expressions={"a": "1"}, allow_stdin=True, stop_on_error=True),
@@ -108,6 +108,7 @@ def check_pack(message):
     msg_type, content, metadata, buffers = message
     frames = KEYED.pack(msg_type, content, b"{}", metadata, buffers)[1]
     msg = READER.unpack(frames)
+    if any(map(too_deep, frames[3:6])): return  # what is nested deeper than this is not read, by us
     assert msg.type == msg_type.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
     assert [bytes(b) for b in msg.buffers] == [bytes(b) for b in buffers]
     for part in frames[2:6]: json.loads(part.decode(), parse_constant=refuse)

@@ -8,6 +8,8 @@ import psutil, pytest
 from harness import Client, KERNEL_NAME, Sub, slack, wait_until
 from jupyter_client import KernelManager
 
+pytestmark = pytest.mark.flaky(reruns=2)  # bounds of time, on machines of any load: repeated twice at most, and the run's closing line says so
+
 WHOLE = dict(  # chkstyle: ignore-node (a table: a cell that is over when the end comes, and what is still printed)
     atexit       = ("import atexit, time\natexit.register(lambda: (time.sleep(1.5), print('whole')))", "whole\n"),
     exits        = ("import atexit\natexit.register(print, 'second')\natexit.register(print, 'first')", "first\nsecond\n"),
@@ -289,7 +291,7 @@ def test_shared_memory_is_gone(start, how):
 
 
 BROKEN = dict(  # chkstyle: ignore-node (a table: what a cell breaks)
-    builtins_ = "for name in ('print', 'len', 'open', 'max', 'int', 'set', 'map', 'str', 'type', 'any'): setattr(builtins, name, None)",
+    builtins_ = "for name in ('print', 'open', 'any', 'all', 'sum', 'sorted', 'repr', 'hasattr'): setattr(builtins, name, None)",
     os_       = "for name in ('_exit', 'kill', 'listdir', 'open', 'close', 'dup2', 'readlink', 'waitpid'): setattr(os, name, None)",
     linecache = "import linecache\nlinecache.getlines = None",
     streams   = "sys.stdout = sys.stderr = sys.__stdout__ = sys.__stderr__ = None",

@@ -6,6 +6,7 @@ import pytest
 
 from harness import Kernel, Sub, slack
 
+pytestmark = pytest.mark.flaky(reruns=2)  # bounds of time, on machines of any load: repeated twice at most, and the run's closing line says so
 PATCH = dict(
     gevent   = "from gevent import monkey\nmonkey.is_module_patched('os') or monkey.patch_all()\nfrom gevent import spawn",
     eventlet = "import eventlet\neventlet.patcher.is_monkey_patched('os') or eventlet.monkey_patch()\nfrom eventlet import spawn")
