@@ -5,7 +5,7 @@ import os, re, signal, time
 import pytest
 
 from debugging import debugging
-from harness import Sub, wait_until
+from harness import NO_THREADS, THREADS_AGAIN, Sub, wait_until
 
 DOORS = ["signal", "message"]
 LOOP = "print('started')\nwhile True: pass"
@@ -305,14 +305,14 @@ def test_io_serves_while_an_evaluation_in_c_is_interrupted(kernel):
 def test_no_thread_can_be_started(start):
     "Whoever asks for what needs one is answered; when there are threads again all works."
     k = start()
-    k.execute("import threading, _thread\nreal = threading._start_new_thread\ndef none(*args): raise RuntimeError(\"can't start new thread\")\nthreading._start_new_thread = none").ok()
+    k.execute(NO_THREADS).ok()
     asked = [k.send("create_subshell_request", channel="control"), k.send("complete_request", dict(code="pri", cursor_pos=3)), k.execute("%%subshell\n1", wait=False)]
     for command in ("debugInfo", "initialize"):
         asked.append(k.send("debug_request", dict(type="request", seq=1, command=command, arguments={}), "control"))
     for r in asked: k.wait(r, 10, order=False)
     assert asked[0].status == asked[2].status == "error"
     for door in DOORS: interrupted(k, LOOP, door)
-    k.execute("threading._start_new_thread = real").ok()
+    k.execute(THREADS_AGAIN).ok()
     with Sub(k) as sub: assert sub.execute("1 + 1").ok().result == "2"
     assert "print" in k.request("complete_request", dict(code="pri", cursor_pos=3)).ok().content["matches"]
     with debugging(k): serves(k)

@@ -4,7 +4,7 @@ import json, socket, subprocess, sys, threading, time
 
 import pytest
 
-from harness import TIMEOUT, RawClient, kind, raw_client, slack, started
+from harness import NO_THREADS, THREADS_AGAIN, TIMEOUT, RawClient, kind, raw_client, slack, started
 
 
 # --- text of several threads
@@ -222,12 +222,6 @@ def test_greetings_are_all_different(tmp_path):
 
 # --- no thread can be started
 
-NO_THREADS = """import threading
-start = threading.Thread.start
-def cannot(self): raise RuntimeError("can't start new thread")
-threading.Thread.start = cannot"""
-
-
 @pytest.mark.parametrize("channel,msg_type,content", [("shell", "complete_request", dict(code="pri", cursor_pos=3)), ("control", "create_subshell_request", {}),
     ("control", "debug_request", dict(command="debugInfo", arguments={}, seq=1, type="request"))], ids=["completion", "subshell", "debugInfo"])
 def test_no_thread_can_be_started(start, channel, msg_type, content):
@@ -237,7 +231,7 @@ def test_no_thread_can_be_started(start, channel, msg_type, content):
     run = k.wait(k.request(msg_type, content, channel, wait=False), order=False)
     assert run.content.get("status") == "error" or run.content.get("matches") == [], run
     assert k.execute("1").ok().result == "1"
-    k.execute("threading.Thread.start = start").ok()
+    k.execute(THREADS_AGAIN).ok()
     run = k.wait(k.request(msg_type, content, channel, wait=False), order=False)
     assert run.status == "ok" if msg_type != "debug_request" else run.content["success"], run
     if msg_type == "complete_request": assert "print" in run.content["matches"]
