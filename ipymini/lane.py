@@ -5,7 +5,7 @@ Must not know: what a message means.
 Threads: `put` from io or a worker; what is put is called on the lane's own.
 Spec: none (DEV.md, "Threads")."""
 
-import functools, logging, queue, threading
+import functools, logging, queue, sys, threading
 from collections import deque
 from types import FunctionType
 
@@ -125,14 +125,17 @@ def thrower():
 
 
 def raise_in(ident, exc):
-    "Raise `exc` in the thread `ident` as soon as it runs Python code."
+    """Raise `exc` in the thread `ident`, another than the caller's, as soon as it runs Python code.
+    Python 3.11 has one flag for all threads, and while it is set no function that is traced gets on: a thread that waits in C would leave it set. Our own exception
+    clears it; the other thread sets it again when it takes the GIL."""
     thrower()(ident, exc)
+    if sys.version_info < (3, 12): absorb()
 
 
 def absorb():
-    """Let a KeyboardInterrupt that `raise_in` may have left pending in this thread be over. Not with NULL for an exception: that leaves Python 3.11 in a state
-    in which every function that is traced hangs."""
+    """Let a KeyboardInterrupt that `raise_in` may have left pending in this thread be over. Not with NULL for an exception: on 3.11 that sets the flag that nobody
+    clears."""
     try:
-        raise_in(threading.get_ident(), KeyboardInterrupt)  # replaces one that is pending
+        thrower()(threading.get_ident(), KeyboardInterrupt)  # replaces one that is pending
         while True: pass
     except KeyboardInterrupt: return

@@ -1,6 +1,6 @@
 """Whole kernel: queries are answered while a cell runs, completions have a budget, comms find their thread.
 Spec: messaging (complete, inspect, is_complete, history, comm_info, kernel_info; custom messages); JEP 91."""
-import statistics, time, uuid
+import time, uuid
 from datetime import datetime
 
 import pytest
@@ -8,7 +8,6 @@ import pytest
 from harness import Sub, kind, slack, wait_until
 
 AFTER = 0.05   # seconds that a query waits for its turn
-WITHIN = 0.1   # seconds in which it is answered then
 BUSY = dict(sleep="import threading\ngate = threading.Event()\nprint('started')\ngate.wait(60)",
     cpu="import threading\ngate = threading.Event()\nprint('started')\nx = 0\nwhile not gate.is_set(): x += 1")
 QUERIES = dict(  # chkstyle: ignore-node (a table)
@@ -24,7 +23,6 @@ QUERIES = dict(  # chkstyle: ignore-node (a table)
 def busy(kernel, request):
     "A cell that sleeps, or computes, until the test is over."
     kernel.request("complete_request", QUERIES["complete"]).ok()  # Jedi is loaded
-    kernel.idle = {what: min(ask(kernel, what)[0] for _ in range(3)) for what in QUERIES}
     with Sub(kernel) as helper:
         run = kernel.execute(BUSY[request.param], wait=False)
         kernel.sees(run, "started\n")
@@ -34,27 +32,15 @@ def busy(kernel, request):
         kernel.wait(run).ok()
 
 
-def ask(k, what, **kw):
-    "Ask a query of the kind `what`; the seconds it took, and its Run."
-    sent = time.monotonic()
-    run = k.request(f"{what}_request", QUERIES[what], **kw)
-    return time.monotonic() - sent, run
-
-
 @pytest.mark.parametrize("what", QUERIES)
 def test_while_busy(kernel, busy, what):
-    """The reply is the right one, in its bracket, and comes within the time, or, where the machine is so slow that it takes long without any cell, within three times
-    that: the cell has its half of the CPU. The cell's own output stays its own."""
-    took = []
+    "The reply is the right one, in its bracket, and comes while the cell runs (how fast: `tools/bench.py`). The cell's own output stays its own."
     for _ in range(5):
-        t, run = ask(kernel, what, timeout=5)
-        took.append(t)
+        run = kernel.request(f"{what}_request", QUERIES[what], timeout=5)
         assert run.status == ("incomplete" if what == "is_complete" else "ok") and run.kinds == ["busy", "idle"]
     expected = dict(complete=lambda c: "gate" in c["matches"], inspect=lambda c: c["found"], is_complete=lambda c: c["indent"] == "    ",
         history=lambda c: len(c["history"]) == 2, comm_info=lambda c: isinstance(c["comms"], dict), kernel_info=lambda c: c["implementation"] == "ipymini")
     assert expected[what](run.content), run
-    print(f"{what}: {statistics.median(took) * 1000:.0f} ms, {kernel.idle[what] * 1000:.0f} without a cell")
-    assert statistics.median(took) < (AFTER + max(WITHIN, 3 * kernel.idle[what])) * slack(), [round(t, 3) for t in took]
 
 
 def test_to_a_busy_subshell(kernel):

@@ -9,6 +9,7 @@ from fakes import CallingWorker
 from gaps import gaps, interrupted
 from harness import wait_until
 from ipymini.frames import cell_code
+from ipymini.lane import raise_in
 from ipymini.signals import Signals
 
 
@@ -240,6 +241,27 @@ def test_no_exception_where_the_thread_has_gone_on(worker, monkeypatch):
     one, user.runs = stand(), 1
     assert not user.hit(stand) and not hits
     assert user.hit(lambda: one) and hits == [KeyboardInterrupt]
+
+
+def test_a_thread_that_waits_in_C_stops_no_traced_one():
+    "Its exception comes when it wakes; meanwhile functions that are traced, as all are in a debug session, go on."
+    lock, gone_on, came = threading.Lock(), threading.Event(), []
+    def waits():
+        try: lock.acquire()
+        except KeyboardInterrupt as e: came.append(e)
+    def traced():
+        sys.settrace(lambda *args: None)
+        (lambda: None)()
+        gone_on.set()
+    with lock:
+        waiting = threading.Thread(target=waits)
+        waiting.start()
+        wait_until(lambda: sys._current_frames()[waiting.ident].f_code is waits.__code__, what="it waits")
+        raise_in(waiting.ident, KeyboardInterrupt)
+        threading.Thread(target=traced, daemon=True).start()
+        assert gone_on.wait(10) and not came
+    waiting.join(10)
+    assert len(came) == 1
 
 
 def test_interrupt_while_a_thread_starts(worker, monkeypatch):

@@ -52,7 +52,9 @@ class Trial:
 
     def dead(self):
         log = self.k.log_text(10**7)
-        told = log[log.find("Fatal Python error"):][:8000] if "Fatal Python error" in log else log[-6000:]
+        told = log[log.find("Fatal Python error"):] if "Fatal Python error" in log else log[-6000:]
+        if (at := told.find("Current thread")) > 0: told = told[at:]  # where it happened, before what the others did
+        told = told[:8000]
         self.fault("the kernel died", f"exit code {self.k.process.poll()}; its log ends:\n{told}", fatal=True)
 
     # --- what the kernel's threads do

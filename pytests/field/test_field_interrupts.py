@@ -110,12 +110,14 @@ def test_ignored(kernel, door):
     assert kernel.wait(run, 5).content["ename"] == "KeyboardInterrupt"
 
 
-def test_shutdown_while_ignored(start):
-    k = start()
-    run = k.execute("import signal, time\nsignal.signal(signal.SIGINT, signal.SIG_IGN)\nprint('started')\ntry: time.sleep(30)\nfinally: open('ended', 'w').close()", wait=False)
+def test_shutdown_while_ignored(start, tmp_path):
+    "A cell that ignores SIGINT is ended all the same, and its `finally` runs."
+    k,mark = start(), tmp_path / "ended"
+    run = k.execute(f"import signal, time\nsignal.signal(signal.SIGINT, signal.SIG_IGN)\nprint('started')\ntry: time.sleep(30)\nfinally: open({str(mark)!r}, 'w').close()",
+        wait=False)
     k.sees(run, "started\n", 5)
     k.shutdown()
-    assert k.process.poll() is not None
+    assert k.process.poll() is not None and mark.exists()
 
 
 @pytest.mark.parametrize("door", DOORS)
