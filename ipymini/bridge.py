@@ -100,8 +100,8 @@ class Bridge:
         if store: shell.history_manager.save_soon()
         err = result.error_before_exec or result.error_in_exec
         if isinstance(err, asyncio.CancelledError) and err.args == (INTERRUPT,): err = KeyboardInterrupt()
-        if isinstance(err, KeyboardInterrupt) and not scope.traceback: return self._interrupted()  # twice: where IPython was to show the first it says so on stderr
-        if err is not None: return self._reply(error_content(type(err), err, scope.traceback))
+        if isinstance(err, KeyboardInterrupt) and not scope.error: return self._interrupted()  # twice: where IPython was to show the first it says so on stderr
+        if err is not None: return self._reply(as_shown(type(err), err))
         return self._reply(dict(status="ok"), self._expressions(content.get("user_expressions") or {}))
 
     def _keep_input(self, code, known):
@@ -116,13 +116,13 @@ class Bridge:
     def _interrupted(self):
         "The reply to a cell that was interrupted in IPython's code, before or after the user's."
         self.shell.showtraceback((KeyboardInterrupt, KeyboardInterrupt(), None))
-        return self._reply(error_content(KeyboardInterrupt, "", here().traceback))
+        return self._reply(as_shown(KeyboardInterrupt, ""))
 
     def _failed(self, e):
         "The reply to a cell at which IPython itself, or something a library put into it, failed; maybe what shows errors."
         try: self.shell.showtraceback()
         except Exception: ShowsErrors.showtraceback(self.shell)
-        return self._reply(error_content(type(e), e, here().traceback))
+        return self._reply(as_shown(type(e), e))
 
     def _reply(self, content, user_expressions=None):
         for name,stream in self.streams.items(): sys.__dict__.setdefault(name, stream)  # without them no thread can be started
@@ -296,10 +296,15 @@ def run_sync(shell, coro, silent):
     finally: run_events(shell, result, silent)
 
 
+def as_shown(etype, evalue):
+    "An error as content, with the lines that have been shown of it."
+    return error_content(etype, evalue, here().error.get("traceback", ()))
+
+
 @cell_code
 def run_events(shell, result, silent):
     scope = here() or Scope.nobody
-    traceback = scope.traceback
+    error = scope.error
     shell.events.trigger("post_execute")
     if not silent: shell.events.trigger("post_run_cell", result)
-    scope.traceback = traceback  # the cell's own, not that of a callback
+    scope.error = error  # the cell's own, not that of a callback

@@ -50,7 +50,7 @@ class ShowsErrors:
 
     def _showtraceback(self, etype, evalue, stb):
         content = error_content(etype, evalue, stb or ())  # an exception may render itself as None
-        (here() or Scope.nobody).traceback = content["traceback"]
+        (here() or Scope.nobody).error = content
         self.shown = evalue, content
         self.displayhook.emit("error", content)
 

@@ -23,12 +23,12 @@ EVERYBODY,NOBODY,PASSES = 0, -1, -2
 
 class Scope:
     "One request being served by the subshell `sub`, as a context manager: busy on the way in, idle on the way out, whatever happens."
-    __slots__ = ("msg", "port", "sub", "content", "token", "open", "started", "number", "traceback", "is_unlocked", "keep")
+    __slots__ = ("msg", "port", "sub", "content", "token", "open", "started", "number", "error", "is_unlocked", "keep")
     latest = None  # the last execute that was entered: threads made in C, and what is written to fd 1 and 2, belong to it
 
     def __init__(self, port, msg=None, sub=None):
         self.msg,self.port,self.sub,self.open,self.started = msg, port, sub, False, None
-        self.number,self.traceback,self.is_unlocked = 0, (), False  # of a cell: its execution count, what its last error showed, whether others may run
+        self.number,self.error,self.is_unlocked = 0, {}, False  # of a cell: its execution count, the content of its last error message, whether others may run
         self.keep = None  # of a cell that is stored: `keep(stream name, text)` gets its text as that leaves; on io
         self.content = msg.content if msg is not None and isinstance(msg.content, dict) else {}
 

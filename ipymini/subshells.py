@@ -94,7 +94,7 @@ class Subshell:
         try:
             content = handle(self.table, scope)
             return await finish(scope, content) if isinstance(content, CoroutineType) else content
-        except BaseException as e: return failure(scope.msg, e)
+        except BaseException as e: return broken_off(scope, e)
 
     def serve_query(self, msg):
         "Serve a query that has waited behind a cell. On the query lane."
@@ -155,16 +155,27 @@ def ended(scope, content):
     """The content of the reply to a cell during which the kernel was ended: its client would go on if it were told that all is well.
     What fails anyway tells why."""
     if scope.msg.type != "execute_request" or content["status"] != "ok": return content
-    e = KernelEnded("SIGTERM has ended the kernel while this cell ran")
-    error = error_content(KernelEnded, e, [f"{KernelEnded.__name__}: {e}"])
+    return content | dict(status="error") | show(scope, KernelEnded("SIGTERM has ended the kernel while this cell ran"))
+
+
+def show(scope, e):
+    "Publish the error `e` of the cell of `scope`, of which nothing has been shown; its content."
+    error = error_content(type(e), e)
+    error["traceback"] = [f"{error['ename']}: {error['evalue']}"]
     scope.emit("error", error)
-    return content | dict(status="error") | error
+    return error
+
+
+def broken_off(scope, e):
+    "The content of the reply to a request that `e` has broken off. What a cell has shown of an error, its reply tells."
+    content = failure(scope.msg, e)
+    return content | (scope.error or (show(scope, e) if scope.started else {}))
 
 
 async def finish(scope, coro):
     "The content that `coro` comes to."
     try: return await coro
-    except BaseException as e: return failure(scope.msg, KeyboardInterrupt() if e.args == (INTERRUPT,) else e)  # what is cancelled at the end of a subshell
+    except BaseException as e: return broken_off(scope, KeyboardInterrupt() if e.args == (INTERRUPT,) else e)  # what is cancelled at the end of a subshell
 
 
 def unlock():

@@ -145,7 +145,8 @@ def test_handler_bug(k, caplog, e):
 def test_execute_bug(make, e):
     def bug(scope): raise e
     out = make(bug=bug).serve_all(execute("bug", "a"), request("is_complete_request", "b", code=""))
-    assert out.lines() == ["a busy", "a execute_input", f"a execute_reply {type(e).__name__}", "a idle", "b busy", "b is_complete_reply complete", "b idle"]
+    name = type(e).__name__
+    assert out.lines() == ["a busy", "a execute_input", f"a error {name}", f"a execute_reply {name}", "a idle", "b busy", "b is_complete_reply complete", "b idle"]
 
 
 def test_comms(k, caplog):

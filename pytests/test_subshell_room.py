@@ -100,6 +100,23 @@ def test_errors_abort_their_own(make):
     assert [next(x for x in lines(k, m) if "reply" in x).split()[-1] for m in "vwxstu"] == ["ok", "ZeroDivisionError", "aborted", "ok", "ok", "ok"]
 
 
+@pytest.mark.parametrize("when", ["before its error is shown", "after that"])
+def test_broken_off(make, when):
+    "An interrupt comes out in our own code, between a cell's error and the reply: the reply tells what was shown, and something has been shown."
+    shown = dict(ename="ZeroDivisionError", evalue="division by zero", traceback=["tb"])
+    def cell(scope):
+        if when == "after that":
+            scope.error = shown
+            scope.emit("error", shown)
+        raise KeyboardInterrupt
+    k = make(cell=cell)
+    k.route("shell", to(create(k, "1"), "cell", "x"))
+    idle(k, "x")
+    error, reply = (next(m.content for m in k.out if m.parent == "x" and m.type == t) for t in ("error", "execute_reply"))
+    assert error.items() <= reply.items() and (error == shown or error == dict(ename="KeyboardInterrupt", evalue="", traceback=["KeyboardInterrupt: "]))
+    assert (error == shown) == (when == "after that") and reply["status"] == "error"
+
+
 def test_delete_while_it_serves(make):
     "Answered while the cell still runs; what is queued is refused; what arrives in between finds no subshell; the thread ends after the cell."
     started, gate = threading.Event(), threading.Event()

@@ -23,6 +23,7 @@ SPARE = 4          # threads more than at the start that are no fault: asyncio's
 GROWTH = 10 << 20  # bytes that the second half may add
 ECHO = 3.0         # seconds for which an interrupt may still hit somebody
 LONGEST = 2.5      # seconds for which the slow client reads nothing: less than the kernel's patience with it
+CATCH_UP = 10.0    # seconds that it reads before it pauses again: two pauses without catching up are one
 SLOW_ROOM = 50     # messages that may wait in the slow client
 CHATTER = ["comm_msg", "comm_open", "comm_close"]
 
@@ -164,7 +165,8 @@ class Slow:
             parts = self.session.feed_identities(self.socket.recv_multipart())[1]
             header, parent, _, content = [self.session.unpack(p) for p in parts[1:5]]
             if header["msg_type"] == "status" and parent: self.seen.setdefault(parent["msg_id"], []).append(content["execution_state"])
-        if self.random.random() < 0.002: self.until = time.monotonic() + self.random.uniform(0.5, LONGEST)
+        now = time.monotonic()
+        if now > self.until + CATCH_UP and self.random.random() < 0.002: self.until = now + self.random.uniform(0.5, LONGEST)
 
 
 class Soak:
@@ -305,7 +307,10 @@ class Soak:
     def look_at_slow(self):
         self.slow.read(all=True)
         bad = {i: states for i, states in self.slow.seen.items() if states != ["busy", "idle"]}
-        if bad: self.trial.fault("status lost for the slow client", f"{len(bad)} of {len(self.slow.seen)}: {[*bad.items()][:5]}")
+        log, why = self.trial.k.log_text(10**7), "loses messages"
+        if bad or why in log:
+            said = next((l for l in log.splitlines() if why in l), "the kernel says nothing of it")
+            self.trial.fault("status lost for the slow client", f"{len(bad)} of {len(self.slow.seen)}: {[*bad.items()][:5]}\n{said}")
 
     def close(self):
         for p in self.players: p.close()
