@@ -20,8 +20,9 @@ from .lane import KernelThread, hide
 from .processes import children, end_family, with_births
 
 WORK = 2.3    # seconds from `begin` for what runs: cells, tasks, threads and executors
-EXITS = 4.5   # seconds for the functions of `atexit`; then child processes have what is left of these
-LEAST = 0.2   # seconds that child processes have at least
+EXITS = 4.5   # seconds for the functions of `atexit`
+KILL = 3.5    # seconds for child processes, so that jupyter_client has not lost patience on a slow machine either
+LEAST = 0.2   # seconds that they have at least
 FORCE = 2.0   # seconds for the very last acts, which have limits of their own
 run_exitfuncs,shutdown = atexit._run_exitfuncs, threading._shutdown
 
@@ -97,7 +98,7 @@ class Ending:
 
     def _last_acts(self):
         self.doing = "child processes and the last output"
-        for f in (lambda: end_family(max(LEAST, self.left(EXITS)), self.known), *self.acts): guarded(f)
+        for f in (lambda: end_family(max(LEAST, self.left(KILL)), self.known), *self.acts): guarded(f)
 
 
 def park():

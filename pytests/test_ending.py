@@ -52,6 +52,12 @@ def test_exits_that_do_not_end():
     assert (code, lines) == (1, ["whole", "closed"]) and "functions of atexit" in err
 
 
+def test_a_process_that_does_not_end():
+    "It is killed a good while before the last moment, and nothing is said of it: the one that keeps the kernel waiting is not the kernel."
+    code,lines,err,took = script("import subprocess\nroom.KILL = 0.5\nsubprocess.Popen('trap \"\" TERM; echo deaf; sleep 60', shell=True, stdin=-1)\ntime.sleep(0.5)\ne.finish(0)")
+    assert (code, lines, err) == (0, ["deaf", "closed"], "") and took < 10
+
+
 def test_the_time_begins_once():
     "A second `begin`, of a second SIGTERM, gives no more of it."
     assert script("e.begin()\nsince = e.since\ntime.sleep(0.01)\ne.begin()\nsay(e.since == since, 4 < e.left(5) <= 5)\n"
