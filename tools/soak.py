@@ -90,8 +90,9 @@ class Player(Client):
         return lambda: time.monotonic() > now + 0.2
 
     def late(self, run):
-        "Whether a run's token has come, however late; not if the cell was hit by something."
-        return lambda: run.token in run.text("stdout", run.all) or run.status != "ok" or self.soak.disturbed(run)
+        "Whether a run's token has come, however late; not if the cell was hit by something, or what it has left behind cancelled."
+        cancelled = lambda: any(c.sent < run.over + 1 and run.sent < getattr(c, "over", time.monotonic()) for c in self.soak.cancels)
+        return lambda: run.token in run.text("stdout", run.all) or run.status != "ok" or self.soak.disturbed(run) or cancelled()
 
     def throw(self):
         "A few messages of garbage on each channel."
@@ -174,7 +175,7 @@ class Soak:
     def __init__(self, trial, stories, seed, rate, deadline):
         self.trial, self.stories, self.rate, self.deadline = trial, stories, rate, deadline
         self.sent, self.told, self.answered, self.slowest = Counter(), Counter(), Counter(), defaultdict(lambda: (0, ""))
-        self.interrupts, self.deleted, self.inputs, self.registered = deque(maxlen=50), set(), {}, []
+        self.interrupts, self.cancels, self.deleted, self.inputs, self.registered = deque(maxlen=50), deque(maxlen=50), set(), {}, []
         self.exits, self.random = str(Path(trial.k.tmp.name) / "exits"), random.Random(seed)
         Path(self.exits).touch()
         trial.k.execute(SETUP).ok()
@@ -239,8 +240,9 @@ class Soak:
     def look_for_stuck(self):
         now, pending = time.monotonic(), sorted((r for p in self.players for r in p.pending), key=lambda r: r.sent)
         if pending and now - pending[0].sent > self.deadline: return self.trial.stuck(line_of(pending[0]), pending)
-        stories = [t["name"] for p in self.players for t in p.tales if now - t["since"] > self.deadline + 5]
-        if stories: self.trial.stuck(f"the story {stories[0]} waits", list(self.players[0].runs.values())[-5:])
+        for t in (t for p in self.players for t in p.tales if now - t["since"] > self.deadline + 5):
+            runs = [v for v in t["steps"].gi_frame.f_locals.values() if hasattr(v, "msg")]
+            return self.trial.stuck(f"the story {t['name']} waits", runs)
 
     def play(self, seconds, tick):
         "Stories for so long; `tick()` is called now and then."

@@ -135,7 +135,9 @@ def cancel(p):
     "Whoever cancels or awaits all tasks means his own."
     code = p.random.choice(["[t.cancel() for t in asyncio.all_tasks()];", "await asyncio.gather(*OTHERS, return_exceptions=True);"])
     code = code.replace("OTHERS", "(asyncio.all_tasks() - {asyncio.current_task()})")
-    yield p.execute(code, raises={"CancelledError", "KeyboardInterrupt", None})
+    run = p.execute(code, raises={"CancelledError", "KeyboardInterrupt", None})
+    p.soak.cancels.append(run)
+    yield run
 
 
 def flood(p): yield p.execute("for i in range(3000): print(i, 'TOKEN')\nfor i in range(50): display(i)", out="2999 TOKEN", **p.where())
