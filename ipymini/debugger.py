@@ -104,7 +104,8 @@ class Debugger:
         for t in threading.enumerate():
             if t.name == "IPythonHistorySavingThread": hide(t)
         # One thread stops, the others run on: where pydevd stops them all, now and then one that was resumed is stopped again, and nobody is told.
-        fixed = dict(request="attach", redirectOutput=False, subProcess=False, stopAllThreadsOnSuspend=False)
+        # `isOutputRedirected`: it is, by the kernel. Else pydevd exchanges sys.stdout in evaluations, while other threads print to it.
+        fixed = dict(request="attach", redirectOutput=False, isOutputRedirected=True, subProcess=False, stopAllThreadsOnSuspend=False)
         response = self.adapter.request("attach", dict(dict(justMyCode=True), **arguments) | fixed)
         if not response["success"]: return response
         self.ask("configurationDone")

@@ -126,8 +126,9 @@ class Kernel:
         return dict(status="ok")
 
     def stack_request(self, scope):
-        "The stacks of all threads and tasks, as SIGUSR1 shows those of threads on the real stderr."
-        return dict(status="ok", text=stacks([s.worker.loop for s in list(self.subs.values()) if s.worker.loop is not None]))
+        "The stacks of all threads and tasks, as SIGUSR1 shows those of threads on the real stderr, and the longest that io was at one thing: [seconds, what]."
+        text = stacks([s.worker.loop for s in list(self.subs.values()) if s.worker.loop is not None])
+        return dict(status="ok", text=text, longest=self.channels.state.longest)
 
     # --- requests in: on io
 

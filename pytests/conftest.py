@@ -78,7 +78,10 @@ def kernel(shared, request):
         k.close()
         shared[0] = Kernel()
         raise
-    assert watched[-1][0] < HELD_UP * slack(), f"io was held up for {watched[-1][0]:.2f} s in {watched[-1][1]}"
+    look_at_io(watched[-1])
+
+
+def look_at_io(item): assert item[0] < HELD_UP * slack(), f"io was held up for {item[0]:.2f} s in {item[1]}"
 
 
 @pytest.fixture
@@ -88,7 +91,7 @@ def debug(kernel):
 
 
 @pytest.fixture
-def start():
+def start(request):
     "Start kernels (arguments as Kernel's); all are ended with the test."
     ks = []
 
@@ -97,7 +100,12 @@ def start():
         return ks[-1]
 
     yield start_one
-    for k in ks: k.close()
+    for k in ks:
+        try: longest = k.held_up()
+        finally: k.close()
+        if longest: watched.append((*longest, request.node.nodeid))
+    for item in watched:
+        if item[2] == request.node.nodeid: look_at_io(item)
 
 
 @pytest.fixture

@@ -59,7 +59,7 @@ class Run:
 
     def __repr__(self):
         head, tail = f"<{self.msg['header']['msg_type']} {str(self.msg['content'])[:1000]}", f"  reply: {self.reply and line(self.reply)}>"
-        return "\n".join([head, *[f"  {line(m)}" for m in self.all[-40:]], tail])
+        return "\n".join([head, *[f"  {line(m)}" for m in self.all[-40:]], *[f"  asked: {a}" for a in self.asked], tail])
 
     @property
     def end(self): return next((i + 1 for i, m in enumerate(self.all) if kind(m) == "idle"), None)
@@ -273,6 +273,12 @@ class Kernel(Client):
         run = self.execute("", silent=True, user_expressions=dict(longest=LONGEST), timeout=timeout)  # no query: those overtake a cell that is stuck
         told = run.content.get("user_expressions", {}).get("longest", {}).get("data", {}).get("text/plain")
         return eval(told) if told else (0.0, "")
+
+    def held_up(self, timeout=2):
+        "As `rest`, since the kernel began and in whatever state it is; None if it does not tell."
+        if not self.alive(): return None
+        run = self.send("stack_request", {}, "control")
+        return tuple(run.content["longest"]) if self.arrives(lambda: run.reply, timeout) and "longest" in run.content else None
 
     def log_text(self, n=3000): return self.log_path.read_text(errors="replace")[-n:]
 

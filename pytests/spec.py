@@ -142,7 +142,7 @@ OK_REPLY = dict(  # chkstyle: ignore-node (a table, a type a line)
     kernel_info_reply = KERNEL_INFO,
     shutdown_reply    = dict(restart=bool),
     interrupt_reply   = dict(),
-    stack_reply       = dict(text=str),
+    stack_reply       = dict(text=str, longest=list),
     create_subshell_reply = dict(subshell_id=str),
     delete_subshell_reply = dict(),
     list_subshell_reply   = dict(subshell_id=[str]))

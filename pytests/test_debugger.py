@@ -322,6 +322,16 @@ def test_names_of_a_cell_are_the_users(debug):
     debug.k.execute("del mine, _kept, In2, in_cell").ok()
 
 
+def test_console_keeps_the_streams(square):
+    """An evaluation in a console prints as a cell does, and `sys.stdout` stays what it is: Python's `print` holds no reference to it, so that one that another thread
+    is in would lose the object under its feet, and the process."""
+    run = square.run("square(3)")
+    _, frames = square.stop()
+    expression = "print('from the console') or type(__import__('sys').stdout).__module__"
+    assert square.ask("evaluate", expression=expression, frameId=frames[0]["id"], context="repl")["result"].startswith("'ipymini.")
+    assert "from the console\n" in square.resume(run).ok().stdout
+
+
 def test_change_and_evaluate(square):
     run = square.run("square(3)")
     thread, frames = square.stop()

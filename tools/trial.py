@@ -91,10 +91,11 @@ class Trial:
 
     def stuck(self, what, requests):
         "A request that is not answered: the whole story, with what the kernel does."
+        said = self.k.log_text(6000)  # before the stacks go there, too
         before, tree = self.tasks(), [f"{p.pid} {p.name()} {p.status()}" for p in self.children()]
         flying = "\n".join(repr(r)[:2500] for r in requests[:12])
         story = f"in flight ({len(requests)}):\n{flying}\nchildren: {tree}\nstacks:\n{self.stacks()}\n"
-        story += f"tasks, and half a second later:\n{before}\n{self.tasks()}\nthe kernel's log ends:\n{self.k.log_text(6000)}"
+        story += f"tasks, and half a second later:\n{before}\n{self.tasks()}\nthe kernel's log ends:\n{said}"
         self.fault(f"no answer: {what[:200]}", story, fatal=True)
 
     # --- what it may not leave
