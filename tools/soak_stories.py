@@ -251,7 +251,9 @@ def look_around(p, thread):
 
 def handlers(p):
     "A cell with signal handlers of its own, which it leaves behind."
-    yield p.execute(p.random.choice(HANDLERS), raises={"ZeroDivisionError", "RuntimeError", None})
+    run = p.execute(p.random.choice(HANDLERS), raises={"ZeroDivisionError", "RuntimeError", None})
+    if "ITIMER" in run.msg["content"]["code"]: p.soak.interrupts.append(run)  # whoever runs then may be hit
+    yield run
 
 
 def shm(p):
