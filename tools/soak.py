@@ -94,6 +94,11 @@ class Player(Client):
         cancelled = lambda: any(c.sent < run.over + 1 and run.sent < getattr(c, "over", time.monotonic()) for c in self.soak.cancels)
         return lambda: run.token in run.text("stdout", run.all) or run.status != "ok" or self.soak.disturbed(run) or cancelled()
 
+    def anywhere(self, run):
+        "Whether a run's token has come as output of any cell: what is written to a descriptor belongs to the one that began last."
+        runs = lambda: (r for p in self.soak.players for r in p.runs.values())
+        return lambda: run.status != "ok" or self.soak.disturbed(run) or any(run.token in r.text("stdout", r.all) for r in runs())
+
     def throw(self):
         "A few messages of garbage on each channel."
         for s in self.garbage:

@@ -42,7 +42,7 @@ CHILDREN = [  # chkstyle: ignore-node (a table)
     ("subprocess.run(['echo', 'TOKEN']);", dict(out="TOKEN")), ("subprocess.run('echo TOKEN >&2', shell=True);", dict(err="TOKEN")),
     ("%%bash\necho TOKEN", dict(out="TOKEN")), ("x = !echo TOKEN\nx[0]", dict(result="'TOKEN'")),
     ("%%sh\nfalse", dict(raises={"CalledProcessError"})), ("subprocess.check_output(['echo', 'TOKEN']).decode()", dict(result="TOKEN")),
-    ("os.write(1, b'TOKEN\\n');", dict(out="TOKEN")), ("subprocess.Popen(['sleep', '0.2']).wait()", {}),
+    ("os.write(1, b'TOKEN\\n');", dict(anywhere=True)), ("subprocess.Popen(['sleep', '0.2']).wait()", {}),
     ("%%python\nprint('TOKEN')", dict(out="TOKEN")), ("%sx echo TOKEN", dict(result="TOKEN"))]
 FORKS = [  # chkstyle: ignore-node (a table)
     ("pid = os.fork()\nif pid == 0:\n    print('TOKEN', flush=True)\n    os._exit(0)\nos.waitpid(pid, 0);", dict(out="TOKEN")),
@@ -97,7 +97,8 @@ LAB = dict(  # chkstyle: ignore-node (a table)
 def one_of(table):
     def story(p):
         code, want = p.random.choice(table)
-        yield p.execute(code, **p.where(), **want)
+        run = yield p.execute(code, **p.where(), **want)
+        if "anywhere" in want: yield p.anywhere(run)
     return story
 
 
