@@ -51,6 +51,7 @@ class Bridge:
     def __init__(self, worker, kernel=None, app=None, shell=None):
         self.worker,self.kernel,self.app,self.shell = worker, kernel, app, shell
         self.streams = dict(stdout=sys.stdout, stderr=sys.stderr)  # put back if a cell deletes them
+        self.kept = None  # text that the parent's cells print
         self.late = []  # threads of completions that have taken too long
 
     def start(self, argv=(), connection_file=""):
@@ -60,6 +61,7 @@ class Bridge:
         self.app = IPKernelApp.instance(argv=list(argv), connection_file=connection_file)
         self.app.initialize()
         self.shell = self.app.forgive(self._make_shell)
+        self.kept = KeptText(self.shell.history_manager)
         self.shell.displayhook.topic = b"execute_result"
         if os.environ.get("IPYMINI_USE_JEDI", "").strip(): self.shell.Completer.use_jedi = flag("IPYMINI_USE_JEDI")
         atexit.unregister(self.shell.atexit_operations)  # it would take their names from threads that still run: see `let_go`
@@ -88,7 +90,7 @@ class Bridge:
         shell.exit_now = False
         scope.number = shell.execution_count - silent
         known = len(shell.history_manager.input_hist_raw) if store else None
-        if store and shell.subshell_id is None: scope.keep = KeptText(shell.history_manager, scope.number)
+        if store and self.kept: scope.keep = self.kept.of(scope.number)
         try:
             with self.worker.user: result = await self._run(code, dict(store_history=store, silent=silent, cell_id=cell_id, cell_meta=cell_meta))
         except (KeyboardInterrupt, asyncio.CancelledError):

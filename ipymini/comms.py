@@ -84,5 +84,5 @@ def receive(msg):
 
 def info(target_name=None):
     "The comms there are, as the content of a comm_info_reply; those of `target_name` only if given."
-    comms = {cid: dict(target_name=c.target_name) for cid,c in list(manager.comms.items()) if target_name in (None, c.target_name)}
+    comms = {cid: dict(target_name=c.target_name) for cid,c in manager.comms.copy().items() if target_name in (None, c.target_name)}
     return dict(status="ok", comms=comms)

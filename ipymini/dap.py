@@ -15,6 +15,8 @@ SETTINGS = dict(  # what pydevd reads from the environment while it is imported
     PYDEVD_USE_SYS_MONITORING="1",             # from Python 3.12 on: quicker, and threads that run already stop, too
     PYDEVD_DISABLE_FILE_VALIDATION="1",        # no warning about frozen modules: nobody steps into them
     PYDEVD_IPYTHON_COMPATIBLE_DEBUGGING="1")   # each statement of a cell is a frame of its own: steps go on in the next one
+KEPT_TRACERS = 4  # of a thread, the last: frames that still run may have them
+MANY = 500        # threads that pydevd has met in a session before those that have ended are looked for
 set_local_events = sys.monitoring.set_local_events if hasattr(sys, "monitoring") else None
 
 
@@ -167,6 +169,8 @@ class Adapter:
             db.dispose_and_kill_all_pydevd_threads(wait=False)
             wake(db)
             self._untrace()
+            self._forget_threads()
+            self._forget_code()
         ours.shutdown(socket.SHUT_RDWR)
         ours.close()
 
@@ -178,6 +182,17 @@ class Adapter:
         threading.settrace(None)
         if hasattr(threading, "settrace_all_threads"): threading.settrace_all_threads(None)
         elif len(sys._current_frames()) > 1: tracing.set_trace_to_threads(untrace, create_dummy_thread=False)
+
+    def _forget_threads(self, more_than=0):
+        "Let go of the threads that have ended, and of what they hold: pydevd keeps all that it has met."
+        met = sys.modules["_pydevd_bundle.pydevd_constants"]._thread_id_to_thread_found
+        if len(met) <= more_than: return
+        for key,t in met.copy().items():
+            if t.ident is not None and not t.is_alive(): met.pop(key, None)
+
+    def _forget_code(self):
+        "Let go of the code that was run: pydevd keeps what it knows of it."
+        if self.is_monitoring: sys.modules[self.pydevd.pydevd_sys_monitoring.stop_monitoring.__module__]._code_to_func_code_info_cache.clear()
 
     def _unwatch(self):
         "Code that had a breakpoint or was stepped through would stay at half its speed."
@@ -198,7 +213,14 @@ class Adapter:
         "Trace the calling thread if there is a session, and leave it alone if there is none. An exception out of pydevd, as an interrupt is, ends tracing."
         if self.db is None: return
         bury()
+        self._forget_threads(MANY)
+        if not self.is_monitoring: self._drop_tracers()
         self.db.enable_tracing()
+
+    def _drop_tracers(self):
+        "Let go of what has traced the calling thread before: pydevd keeps an object for each cell, as long as the thread lives."
+        tracers = getattr(getattr(threading.current_thread(), "additional_info", None), "top_level_thread_tracer_no_back_frames", None)
+        if tracers: del tracers[:-KEPT_TRACERS]
 
     @beside
     def stop_here(self, frame):
@@ -327,7 +349,7 @@ def wake(db):
 def bury():
     "Forget the dummies that pydevd makes of dying threads, in which the destructors of thread locals run last."
     with threading._active_limbo_lock:  # or a thread that starts just now with a dead one's number would be forgotten
-        for ident,t in list(threading._active.items()):
+        for ident,t in threading._active.copy().items():
             if isinstance(t, threading._DummyThread) and ident not in sys._current_frames(): threading._active.pop(ident, None)
 
 

@@ -241,15 +241,15 @@ class Debugger:
         return dict(body=dict(stackFrames=frames[startFrame or 0:][:levels or None], totalFrames=len(frames)))
 
     def modules(self, startModule=0, moduleCount=0, **_):
-        found = [(name, getattr(m, "__file__", None)) for name,m in list(sys.modules.items())]
+        found = [(name, getattr(m, "__file__", None)) for name,m in sys.modules.copy().items()]
         listed = [dict(id=i, name=name, path=path) for i,(name,path) in enumerate(found) if isinstance(path, str) and path.endswith(SUFFIX)]
         return dict(body=dict(modules=listed[startModule or 0:][:moduleCount or None], totalModules=len(listed)))
 
     # --- variables
 
     def namespace(self):
-        "What the user has put into the shell's namespace."
-        return {k: v for k,v in list(self.shell.user_ns.items()) if isinstance(k, str) and not self.is_hidden(k, v)}
+        "What the user has put into the shell's namespace. A copy: a list of its items could not be made while another thread adds some."
+        return {k: v for k,v in self.shell.user_ns.copy().items() if isinstance(k, str) and not self.is_hidden(k, v)}
 
     def is_hidden(self, name, value=None):
         "Is that IPython's, and not the user's?"

@@ -6,6 +6,7 @@ Threads: the worker's that owns the shell; `publish` any.
 Spec: messaging, "Display data", "Results", "Payloads (DEPRECATED)"."""
 
 import logging, os, shlex, signal, subprocess, sys, threading, time, types
+from collections import deque
 
 from IPython.core import page, payloadpage
 from IPython.core.autocall import ZMQExitAutocall
@@ -34,7 +35,8 @@ log = logging.getLogger("ipymini.shell")
 STREAMS = dict(stdout="out_stream", stderr="err_stream")  # what IPython's history calls them
 INTERRUPTED = -signal.SIGINT, 128 + signal.SIGINT  # exit codes of a child that SIGINT has ended; of a shell whose child it has
 ON_ITS_WAY = 0.2  # seconds that an interrupt takes to a subshell's thread, when the system has brought it to the child
-KEPT = 1 << 17  # characters of a cell's text that are kept
+KEPT = 1 << 17      # characters of a cell's text that are kept ...
+KEPT_ALL = 4 << 20  # ... and of all cells together
 
 
 def out(): return here() or Scope.nobody
@@ -283,20 +285,44 @@ class ZMQInteractiveShell(ShowsErrors, InteractiveShell):
 
 
 class KeptText:
-    "Keeps what the cell `number` prints for %notebook to export, before its values, KEPT characters at most. Called on io with each text that leaves: nothing in there may end that."
+    """Keeps what the cells of a session print for %notebook to export, each text before the cell's values: KEPT characters of one cell, of
+    all together the last KEPT_ALL. On io but for `of`."""
 
-    def __init__(self, history, number): self.history,self.number,self.room,self.streams = history, number, KEPT, []
+    def __init__(self, history): self.history,self.size,self.cells = history, 0, deque()
 
-    def __call__(self, name, text):
-        if self.room <= 0: return
-        try: self._keep(STREAMS[name], text[:self.room])
+    def of(self, number):
+        "What is to be called with (stream name, text) that the cell `number` prints. It never raises: io hands on the text of all."
+        cell = KeptCell(number)
+        return lambda name, text: self._keep_safely(cell, name, text)
+
+    def _keep_safely(self, cell, name, text):
+        if cell.room <= 0: return
+        try: self._keep(cell, STREAMS[name], text[:cell.room])
         except Exception: log.warning("text was not kept for %%notebook", exc_info=True)  # the lists are open to anybody
 
-    def _keep(self, kind, text):
-        self.room -= len(text)
-        if self.streams and self.streams[-1].output_type == kind: return self.streams[-1].bundle["stream"].append(text)
-        self.streams.append(HistoryOutput(output_type=kind, bundle=dict(stream=[text])))
-        self.history.outputs[self.number].insert(len(self.streams) - 1, self.streams[-1])
+    def _keep(self, cell, kind, text):
+        if cell.room == KEPT: self.cells.append(cell)
+        cell.room -= len(text)
+        self.size += len(text)
+        if cell.streams and cell.streams[-1].output_type == kind: cell.streams[-1].bundle["stream"].append(text)
+        else:
+            cell.streams.append(HistoryOutput(output_type=kind, bundle=dict(stream=[text])))
+            self.history.outputs[cell.number].insert(len(cell.streams) - 1, cell.streams[-1])
+        while self.size > KEPT_ALL and self.cells[0] is not cell: self._drop(self.cells.popleft())
+
+    def _drop(self, cell):
+        "Forget the text of the oldest cell; its values stay."
+        self.size -= KEPT - cell.room
+        cell.room = 0
+        outputs,streams = self.history.outputs, {id(s) for s in cell.streams}
+        left = [o for o in outputs.get(cell.number, ()) if id(o) not in streams]
+        if left: outputs[cell.number] = left
+        else: outputs.pop(cell.number, None)
+
+
+class KeptCell:
+    "The text of one cell: its `number`, the characters for which there is `room`, and its pieces (HistoryOutput), one a change of stream."
+    def __init__(self, number): self.number,self.room,self.streams = number, KEPT, []
 
 
 def scope_for(parent):

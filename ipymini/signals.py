@@ -69,7 +69,7 @@ class Signals:
 
 def stacks(loops):
     "The stacks of all threads, and of all tasks of the event `loops`, as text. Reads no file, and calls nothing of the user's."
-    names = {ident: t.name for ident,t in list(threading._active.items())}  # `enumerate` takes a lock
+    names = {ident: t.name for ident,t in threading._active.copy().items()}  # `enumerate` takes a lock
     parts = [f"Thread {names.get(ident, '?')} ({ident}):\n{''.join(_lines(frame))}" for ident,frame in sys._current_frames().items()]
     for loop in loops:
         for task in sys.modules["asyncio"].all_tasks(loop): parts.append(f"Task {task.get_name()}:\n{''.join(_awaits(task.get_coro()))}")

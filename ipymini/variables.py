@@ -114,7 +114,7 @@ def indexed(value, path):
 
 def named(value, path):
     if isinstance(value, Group): yield from ((name, v, name) for name,v in sorted(value.items()))
-    elif isinstance(value, dict): yield from ((shown(k), v, f"{path}[{k!r}]") for k,v in list(value.items()))
+    elif isinstance(value, dict): yield from ((shown(k), v, f"{path}[{k!r}]") for k,v in dict.copy(value).items())
     else: yield from ((name, v, f"{path}.{name}") for name,v in sorted(fields(value).items()))
 
 

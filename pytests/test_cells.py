@@ -1,8 +1,11 @@
-"The file name of a cell: the hash that JupyterLab computes, and what is around it."
+"What belongs to a cell: its file name, with the hash that JupyterLab computes, and the text that is kept of it."
 import ast, gc, os, random, sys, tempfile, threading
+from collections import defaultdict
+from types import SimpleNamespace
 
 import pytest
 
+import ipymini.shell as shell_room
 from ipymini.cells import HASH_SEED, cell_file, murmur2, prefix, own
 from ipymini.shell import Compiler
 
@@ -83,3 +86,25 @@ def test_own():
     (f, g), (f2, g2) = [(ns["f"], ns["g"]) for ns in names]
     assert f.__code__ != f2.__code__ and g.__code__ != g2.__code__
     assert f("ab") == ["a", "b"] and f.__doc__ == "doc" and g() is None is g.__doc__ and f.__code__.co_filename == "a" and f.__code__.co_firstlineno == 1
+
+
+def test_kept_text_is_bounded(monkeypatch):
+    "Of all cells together only the last text is kept; the values that older ones have shown stay."
+    monkeypatch.setattr(shell_room, "KEPT_ALL", 10)
+    history = SimpleNamespace(outputs=defaultdict(list))
+    kept = shell_room.KeptText(history)
+    def cell(number, *texts):
+        keep = kept.of(number)
+        for name, text in texts: keep(name, text)
+    cell(1, ("stdout", "abcd"), ("stderr", "e"), ("stdout", "f"))
+    history.outputs[1].append("a value")
+    cell(2, ("stdout", "ghi"))
+    assert [len(history.outputs[n]) for n in (1, 2)] == [4, 1] and kept.size == 9
+    cell(3, ("stdout", "jkl"))
+    assert history.outputs[1] == ["a value"] and kept.size == 6
+    cell(4, ("stdout", "x" * 100))
+    assert set(history.outputs) == {1, 4} and kept.size == 100 and len(kept.cells) == 1
+    cell(5, ("stdout", "y"))
+    del history.outputs[5]
+    cell(6, ("stdout", "z" * 20))
+    assert set(history.outputs) == {1, 6} and kept.size == 20

@@ -12,6 +12,17 @@ def debug(debug):
     return debug
 
 
+def test_nothing_is_kept(kernel):
+    "After a session what has run in it is gone: threads and what they hold, the code of cells, and what has traced them."
+    k = kernel
+    k.execute("import gc, sys, threading, weakref").ok()
+    with debugging(k):
+        for i in range(12): k.execute(f"class Held: pass\nt = threading.Thread(target=lambda: {i})\nt.held = Held()\nref = weakref.ref(t.held)\nt.start()\nt.join()\ndel t").ok()
+    tracers = "len(getattr(getattr(threading.current_thread(), 'additional_info', None), 'top_level_thread_tracer_no_back_frames', ()))"
+    known = "len(getattr(sys.modules.get('_pydevd_sys_monitoring_cython'), '_code_to_func_code_info_cache', ()))"
+    assert k.execute("gc.collect()\nref()").ok().result is None and int(k.execute(tracers).result) < 8 and k.execute(known).result == "0"
+
+
 # --- the process
 
 def test_no_second_process_and_no_port(start):

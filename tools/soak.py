@@ -161,7 +161,7 @@ class Slow:
     def __init__(self, client, seed):
         self.random, self.session, self.until, self.seen = random.Random(seed), client.kc.session, 0, {}
         self.socket = client.ctx.socket(zmq.SUB)
-        self.socket.linger, self.socket.rcvhwm, self.socket.rcvbuf = 0, SLOW_ROOM, 4096
+        self.socket.linger, self.socket.rcvhwm = 0, SLOW_ROOM
         self.socket.subscribe(b"")
         self.socket.connect(client.kc.iopub_channel.socket.LAST_ENDPOINT.decode())
 

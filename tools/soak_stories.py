@@ -9,6 +9,8 @@ from IPython.display import clear_output, display
 warnings.filterwarnings('ignore', category=DeprecationWarning)
 def on_target(comm, msg): comm.on_msg(lambda m: comm.send(m['content']['data']))
 get_comm_manager().register_target('soak', on_target)
+class Alarm(Exception): pass
+def alarm(*args): raise Alarm
 def hold(n): return n if n <= 0 else hold(n - 1)
 class Bad:
     def __repr__(self): raise RuntimeError('no repr')
@@ -76,7 +78,7 @@ LONG = ["time.sleep(8)", "while time.time() < end: pass", "await asyncio.sleep(8
     "asyncio.run(asyncio.sleep(8))", "try: time.sleep(8)\nfinally: print('finally')"]
 HANDLERS = ["signal.signal(signal.SIGINT, signal.default_int_handler);", "signal.signal(signal.SIGUSR2, lambda *a: None);",
     "signal.signal(signal.SIGINT, lambda *a: None);",
-    "signal.signal(signal.SIGALRM, lambda *a: 1/0)\nsignal.setitimer(signal.ITIMER_REAL, 0.05)",
+    "signal.signal(signal.SIGALRM, alarm)\nsignal.setitimer(signal.ITIMER_REAL, 0.05)",
     "loop = asyncio.get_running_loop()\nloop.add_signal_handler(signal.SIGINT, print)\nloop.remove_signal_handler(signal.SIGINT)"]
 LEFT = """import threading, os
 for t in threading.enumerate(): print(t)
@@ -253,7 +255,7 @@ def look_around(p, thread):
 
 def handlers(p):
     "A cell with signal handlers of its own, which it leaves behind."
-    run = p.execute(p.random.choice(HANDLERS), raises={"ZeroDivisionError", "RuntimeError", None})
+    run = p.execute(p.random.choice(HANDLERS), raises={"Alarm", "RuntimeError", None})
     if "ITIMER" in run.msg["content"]["code"]: p.soak.interrupts.append(run)  # whoever runs then may be hit
     yield run
 
