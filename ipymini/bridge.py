@@ -19,9 +19,10 @@ from .errors import ShowsErrors
 from .budget import Late, is_users, stop, within
 from .flags import flag
 from .scope import Scope, here
-from .shell import KeptText, ZMQInteractiveShell, fork_shell
+from .shell import ZMQInteractiveShell, fork_shell
 from .tracebacks import load_pygments
 from .frames import INTERRUPT, cell_code
+from .history import KeptText
 
 log = logging.getLogger("ipymini.bridge")
 abandoned = []       # coroutines that cannot be run to their end; closed, they would show a GeneratorExit

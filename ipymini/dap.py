@@ -169,6 +169,7 @@ class Adapter:
             db.dispose_and_kill_all_pydevd_threads(wait=False)
             wake(db)
             self._untrace()
+            db._running_thread_ids.clear()  # or what has traced a thread would keep this session, its threads, what has traced those, the one before ...
             self._forget_threads()
             self._forget_code()
         ours.shutdown(socket.SHUT_RDWR)

@@ -21,7 +21,7 @@ import contextlib, functools, logging, threading, time
 from collections import deque
 
 from .budget import LEFT, stop
-from .frames import PENDING, is_delicate, is_open, wait_code, whose
+from .frames import PENDING, in_destructor, is_delicate, is_open, wait_code, whose
 from .lane import absorb, raise_in, thrower
 
 log = logging.getLogger("ipymini.deliver")
@@ -69,6 +69,12 @@ class Delivery:
         self.wanted = 0
         self._forget()
 
+    def came(self, before):
+        "Has an interrupt come since `last` was `before`, or been wanted in vain, as our code ran? It counts as delivered: who asks raises KeyboardInterrupt. The worker's thread."
+        if not self.is_wanted: return self.last is not before
+        self.done()
+        return True
+
     def over(self):
         "The request is over. What was still to be raised in it is shown. The worker's thread."
         self._forget()
@@ -91,7 +97,7 @@ class Delivery:
         return before == self.place and time.monotonic() - self.since > STAY
 
     def attempt(self, frame, keep=False):
-        "Deliver on the worker's own thread, which is in `frame`. `keep`: what is hit is not the cell, but what the debugger evaluates."
+        "Deliver on the worker's own thread, which is in `frame`. `keep`: what is hit is not the cell, but what the debugger evaluates, or a destructor."
         PENDING.clear()
         act = self.decide(frame)
         if act == "later": PENDING[:] = threading.get_ident(), functools.partial(self.take, keep)
@@ -233,7 +239,7 @@ class Interrupts:
         if place == "wait": debugger.free(self.channels.call)
         # last: a subshell that is meant must not run on before it is hit
         elif not place and debugger and debugger.stopped: self.channels.call(self.resume)
-        if self.delivery.wanted: self.delivery.attempt(frame, keep=place == "work")
+        if self.delivery.wanted: self.delivery.attempt(frame, keep=place == "work" or in_destructor(frame))
         else: self.delivery.attempt_idle(frame)
 
     def resume(self):
@@ -322,7 +328,8 @@ class Interrupts:
 
     def _attempt_there(self, sub):
         debugger,worker = self.capture.debugger, sub.worker
-        evaluates = debugger and debugger.place(worker.frame()) == "work"
+        frame = worker.frame()
+        evaluates = debugger and debugger.place(frame) == "work" or in_destructor(frame)
         # once: the second would come out where IPython shows the first
         hit = worker.ident in self.stdin.interrupt(sub) or worker.delivery.attempt_there()
         if hit and not evaluates: worker.delivery.done()

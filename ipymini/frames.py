@@ -47,8 +47,16 @@ def raise_pending():
 
 def is_delicate(frame):
     """Is `frame` in the middle of code that an exception would leave in disorder for ever: a lock of the whole process locked, a task of a nested loop forgotten, an event
-    of a debugger's never to be waited for again?"""
-    return frame is not None and (frame.f_code.co_filename in DELICATE or frame.f_code is not WAIT and in_debugger(frame))
+    of a debugger's never to be waited for again? Or would the exception reach nobody?"""
+    return frame is not None and (frame.f_code.co_filename in DELICATE or frame.f_code is not WAIT and in_debugger(frame) or in_destructor(frame))
+
+
+def in_destructor(frame):
+    "Does a destructor run in `frame`, or has one called it? What comes out of that Python only shows."
+    while frame is not None and frame.f_code not in CELLS:
+        if frame.f_code.co_name == "__del__": return True
+        frame = frame.f_back
+    return False
 
 
 def is_open(frame_of):

@@ -1,4 +1,4 @@
-"""History room: the inputs of all shells, in IPython's database, through one connection.
+"""History room: the inputs of all shells, in IPython's database, through one connection, and the text that cells print.
 
 Owns that connection, the lock that its users take, and when inputs reach the disk. A subshell has a session of its own there, and no connection, so that none is closed before
 the kernel ends. SQLite's errors do not leave this room: IPython takes every one of them for a corrupt file, moves that away and begins another one.
@@ -8,6 +8,7 @@ Spec: messaging, "History"; IPython's documentation, "history"."""
 
 import contextlib, inspect, logging, os, sqlite3
 from _thread import RLock
+from collections import deque
 from threading import Lock
 from time import sleep
 
@@ -20,6 +21,9 @@ from .wire import paired
 log = logging.getLogger("ipymini.history")
 DELAY = 1.0  # seconds after which inputs reach the database, many at a time: a commit a cell costs a third of a trivial cell's time
 LAST = 1000  # milliseconds that the last writing waits for another process
+STREAMS = dict(stdout="out_stream", stderr="err_stream")  # what IPython's history calls them
+KEPT = 1 << 17      # characters of a cell's text that are kept ...
+KEPT_ALL = 4 << 20  # ... and of all cells together
 
 
 class Unavailable(OSError):
@@ -160,3 +164,44 @@ class SubshellHistory(HistoryManager):
         shell.is_storing = True
         try: yield
         finally: shell.is_storing = False
+
+
+class KeptText:
+    """Keeps what the cells of a session print for %notebook to export, each text before the cell's values: KEPT characters of one cell, of
+    all together the last KEPT_ALL. On io but for `of`."""
+
+    def __init__(self, history): self.history,self.size,self.cells = history, 0, deque()
+
+    def of(self, number):
+        "What is to be called with (stream name, text) that the cell `number` prints. It never raises: io hands on the text of all."
+        cell = KeptCell(number)
+        return lambda name, text: self._keep_safely(cell, name, text)
+
+    def _keep_safely(self, cell, name, text):
+        if cell.room <= 0: return
+        try: self._keep(cell, STREAMS[name], text[:cell.room])
+        except Exception: log.warning("text was not kept for %%notebook", exc_info=True)  # the lists are open to anybody
+
+    def _keep(self, cell, kind, text):
+        if cell.room == KEPT: self.cells.append(cell)
+        cell.room -= len(text)
+        self.size += len(text)
+        if cell.streams and cell.streams[-1].output_type == kind: cell.streams[-1].bundle["stream"].append(text)
+        else:
+            cell.streams.append(history.HistoryOutput(output_type=kind, bundle=dict(stream=[text])))
+            self.history.outputs[cell.number].insert(len(cell.streams) - 1, cell.streams[-1])
+        while self.size > KEPT_ALL and self.cells[0] is not cell: self._drop(self.cells.popleft())
+
+    def _drop(self, cell):
+        "Forget the text of the oldest cell; its values stay."
+        self.size -= KEPT - cell.room
+        cell.room = 0
+        outputs,streams = self.history.outputs, {id(s) for s in cell.streams}
+        left = [o for o in outputs.get(cell.number, ()) if id(o) not in streams]
+        if left: outputs[cell.number] = left
+        else: outputs.pop(cell.number, None)
+
+
+class KeptCell:
+    "The text of one cell: its `number`, the characters for which there is `room`, and its pieces (HistoryOutput), one a change of stream."
+    def __init__(self, number): self.number,self.room,self.streams = number, KEPT, []

@@ -6,7 +6,6 @@ Threads: the worker's that owns the shell; `publish` any.
 Spec: messaging, "Display data", "Results", "Payloads (DEPRECATED)"."""
 
 import logging, os, shlex, signal, subprocess, sys, threading, time, types
-from collections import deque
 
 from IPython.core import page, payloadpage
 from IPython.core.autocall import ZMQExitAutocall
@@ -32,11 +31,8 @@ from .wire import Msg
 from .frames import PENDING, cell_code, raise_pending, wait_code
 
 log = logging.getLogger("ipymini.shell")
-STREAMS = dict(stdout="out_stream", stderr="err_stream")  # what IPython's history calls them
 INTERRUPTED = -signal.SIGINT, 128 + signal.SIGINT  # exit codes of a child that SIGINT has ended; of a shell whose child it has
 ON_ITS_WAY = 0.2  # seconds that an interrupt takes to a subshell's thread, when the system has brought it to the child
-KEPT = 1 << 17      # characters of a cell's text that are kept ...
-KEPT_ALL = 4 << 20  # ... and of all cells together
 
 
 def out(): return here() or Scope.nobody
@@ -53,6 +49,16 @@ def spawn_plainly():
     interrupt that comes out there, as it does in a hub, is an UnboundLocalError in IPython."""
     from ptyprocess import ptyprocess
     if ptyprocess.os is os: ptyprocess.os = Plain("os")
+    ptyprocess.PtyProcess.delayafterclose = NoDelay()
+
+
+class NoDelay:
+    """As an attribute of ptyprocess's children, the seconds that their destructor gives one to end: none to one that has ended. They would be most of what a `!cmd`
+    takes, and an interrupt that comes out in a destructor reaches nobody."""
+
+    def __get__(self, child, owner): return self if child is None else 0 if child.terminated else vars(child).get("delayafterclose", 0)
+
+    def __set__(self, child, seconds): vars(child)["delayafterclose"] = seconds
 
 
 def run_shell(cmd):
@@ -223,8 +229,10 @@ class ZMQInteractiveShell(ShowsErrors, InteractiveShell):
     def system_piped(self, cmd):
         "As IPython's `!cmd`, which counts frames to find names; one that an interrupt ends is a KeyboardInterrupt."
         if cmd.rstrip().endswith("&"): raise OSError("Background processes not supported.")
+        delivery = own_delivery()
+        before = delivery and delivery.last
         code = self.user_ns["_exit_code"] = run_shell(self.var_expand(cmd, depth=1))
-        if code == -signal.SIGINT: raise KeyboardInterrupt
+        if code == -signal.SIGINT or delivery and delivery.came(before): raise KeyboardInterrupt  # the child may have ended well just before
         if self.system_raise_on_error and code: raise subprocess.CalledProcessError(code, cmd)
 
     system = system_piped
@@ -284,45 +292,10 @@ class ZMQInteractiveShell(ShowsErrors, InteractiveShell):
         self.input_transformers_cleanup.append(cell_modes)
 
 
-class KeptText:
-    """Keeps what the cells of a session print for %notebook to export, each text before the cell's values: KEPT characters of one cell, of
-    all together the last KEPT_ALL. On io but for `of`."""
-
-    def __init__(self, history): self.history,self.size,self.cells = history, 0, deque()
-
-    def of(self, number):
-        "What is to be called with (stream name, text) that the cell `number` prints. It never raises: io hands on the text of all."
-        cell = KeptCell(number)
-        return lambda name, text: self._keep_safely(cell, name, text)
-
-    def _keep_safely(self, cell, name, text):
-        if cell.room <= 0: return
-        try: self._keep(cell, STREAMS[name], text[:cell.room])
-        except Exception: log.warning("text was not kept for %%notebook", exc_info=True)  # the lists are open to anybody
-
-    def _keep(self, cell, kind, text):
-        if cell.room == KEPT: self.cells.append(cell)
-        cell.room -= len(text)
-        self.size += len(text)
-        if cell.streams and cell.streams[-1].output_type == kind: cell.streams[-1].bundle["stream"].append(text)
-        else:
-            cell.streams.append(HistoryOutput(output_type=kind, bundle=dict(stream=[text])))
-            self.history.outputs[cell.number].insert(len(cell.streams) - 1, cell.streams[-1])
-        while self.size > KEPT_ALL and self.cells[0] is not cell: self._drop(self.cells.popleft())
-
-    def _drop(self, cell):
-        "Forget the text of the oldest cell; its values stay."
-        self.size -= KEPT - cell.room
-        cell.room = 0
-        outputs,streams = self.history.outputs, {id(s) for s in cell.streams}
-        left = [o for o in outputs.get(cell.number, ()) if id(o) not in streams]
-        if left: outputs[cell.number] = left
-        else: outputs.pop(cell.number, None)
-
-
-class KeptCell:
-    "The text of one cell: its `number`, the characters for which there is `room`, and its pieces (HistoryOutput), one a change of stream."
-    def __init__(self, number): self.number,self.room,self.streams = number, KEPT, []
+def own_delivery():
+    "The Delivery of the thread that calls this, if it serves requests."
+    sub = out().sub
+    return sub.worker.delivery if sub is not None and sub.worker.ident == threading.get_ident() else None
 
 
 def scope_for(parent):

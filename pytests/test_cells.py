@@ -5,7 +5,7 @@ from types import SimpleNamespace
 
 import pytest
 
-import ipymini.shell as shell_room
+import ipymini.history as history_room
 from ipymini.cells import HASH_SEED, cell_file, murmur2, prefix, own
 from ipymini.shell import Compiler
 
@@ -90,9 +90,9 @@ def test_own():
 
 def test_kept_text_is_bounded(monkeypatch):
     "Of all cells together only the last text is kept; the values that older ones have shown stay."
-    monkeypatch.setattr(shell_room, "KEPT_ALL", 10)
+    monkeypatch.setattr(history_room, "KEPT_ALL", 10)
     history = SimpleNamespace(outputs=defaultdict(list))
-    kept = shell_room.KeptText(history)
+    kept = history_room.KeptText(history)
     def cell(number, *texts):
         keep = kept.of(number)
         for name, text in texts: keep(name, text)

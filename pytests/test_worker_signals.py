@@ -233,6 +233,33 @@ def test_no_exception_into_delicate_code(worker, monkeypatch, code):
     assert [delivery.attempt_there(), delivery.attempt_there()] == [False, not ours]
 
 
+def test_no_exception_into_a_destructor(worker, monkeypatch):
+    "What comes out there reaches nobody. If the thread stays there it is hit, and stays wanted: it is not the cell that was."
+    hits, delivery = [], worker.delivery
+    monkeypatch.setattr(deliver, "raise_in", lambda ident, exc: hits.append(exc))
+    exec("import sys\ndef frame(): return sys._getframe()\nclass A:\n    def __del__(self): self.frame = frame()", free := {})
+    a = free["A"]()
+    a.__del__()
+    worker.ident, worker.now.number, delivery.user.runs = threading.get_ident(), 1, 1
+    worker.frame = lambda: a.frame
+    assert frames.in_destructor(a.frame) and not frames.in_destructor(sys._getframe())
+    delivery.want(1)
+    assert delivery.attempt_there() is False and not hits
+    delivery.since -= 2*deliver.STAY
+    assert delivery.attempt_there() is True and len(hits) == 1
+
+
+@pytest.mark.parametrize("wanted", [True, False])
+def test_an_interrupt_that_came_meanwhile(worker, wanted):
+    "Our code that waits for a child asks, behind it: wanted in vain, or delivered where somebody has caught it."
+    worker.ident, worker.now.number, delivery = threading.get_ident(), 1, worker.delivery
+    before = delivery.last
+    assert not delivery.came(before)
+    delivery.want(1)
+    if not wanted: delivery.done()
+    assert delivery.came(before) and not delivery.is_wanted and not delivery.came(delivery.last)
+
+
 def test_no_exception_where_the_thread_has_gone_on(worker, monkeypatch):
     "Stand in the gap: while the stack is read the thread goes on, to where nobody has looked. It is looked again."
     hits, user = [], worker.user

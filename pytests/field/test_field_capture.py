@@ -1,7 +1,9 @@
 """What a cell and its children write arrives where it is meant to go, whatever is done to descriptors 1 and 2, and forks are never left half done.
 Spec: messaging, "Streams (stdout, stderr, etc)"; Python's documentation of os.register_at_fork."""
+import contextlib, random, time
 from pathlib import Path
 import pytest
+from harness import Sub
 
 PYTESTS = Path(__file__).resolve().parent.parent
 
@@ -97,3 +99,36 @@ def test_buffers_of_a_display(start, update, hook):
     run = k.execute(f"transient = dict(display_id='i'){hook}\nget_ipython().display_pub.publish({{'text/plain': 'b'}}, buffers=[b'x', memoryview(b'yy')], transient=transient, update={update})").ok()
     msg = run.outputs[-1]
     assert msg["msg_type"] == ("update_display_data" if update else "display_data") and [bytes(b) for b in msg["buffers"]] == [b"x", b"yy"]
+
+
+def test_forks_of_three_subshells_under_interrupts(start):
+    "Two start shell commands for ever, a third processes, interrupts come at random: each ends what it hits, nobody waits for another's lock for ever, and the kernel serves on."
+    k, r = start(), random.Random(1)
+    codes = ["while True:\n    !true", "while True:\n    x = !true", "import subprocess\nwhile True: subprocess.run(['true'])"]
+    with contextlib.ExitStack() as stack:
+        subs = [stack.enter_context(Sub(k)) for _ in codes]
+        runs = [s.execute(code, wait=False) for s, code in zip(subs, codes)]
+        end, hits = time.monotonic() + 4, 0
+        while time.monotonic() < end:
+            k.interrupt(r.choice(["signal", "message"]))
+            k.arrives(lambda: False, r.uniform(0.01, 0.2))
+            for i, run in enumerate(runs):
+                if run.is_done: runs[i], hits = subs[i].execute(codes[i], wait=False), hits + 1
+        for _ in range(20):
+            if all(run.is_done for run in runs): break
+            k.interrupt("message")
+            k.arrives(lambda: all(run.is_done for run in runs), 0.5)
+        assert hits > 5 and not [run for run in runs if not run.is_done], runs
+        assert k.execute("1 + 1").ok().result == "2"
+
+
+@pytest.mark.parametrize("command", ["!true", "x = !true"])
+@pytest.mark.parametrize("where", ["main", "subshell"])
+def test_a_loop_of_commands_is_interrupted(kernel, where, command):
+    "By one interrupt, wherever it comes: where a child has just ended well IPython takes it for an interrupt of that, and swallows it."
+    with Sub(kernel) as sub:
+        for _ in range(3):
+            run = (kernel if where == "main" else sub).execute(f"n = 0\nwhile True:\n    {command}\n    n += 1\n    if n == 2: print('goes')", wait=False)
+            kernel.sees(run, "goes\n")
+            kernel.interrupt("message")
+            assert kernel.wait(run, 5).ename == "KeyboardInterrupt"

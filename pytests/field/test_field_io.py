@@ -120,7 +120,7 @@ def test_odd_debug_and_stdin_messages(kernel, raw, channel):
 # --- floods
 
 def control_beside(kernel, flood, n=10):
-    "The longest round trip of `n` kernel_info requests on control while `flood()` is called again and again on another thread."
+    "The median round trip of `n` kernel_info requests on control while `flood()` is called again and again on another thread."
     done = threading.Event()
     def run():
         while not done.is_set(): flood()
