@@ -14,6 +14,7 @@ from . import keyboard, loops
 from .children import Children, popen_handles, popen_init
 from .fds import Fds
 from .frames import PENDING, cell_code, raise_pending, wait_code
+from .lane import is_hidden
 from .scope import Scope, current, here, started_by
 
 LONGEST_SWITCH = 0.02  # seconds that a thread may keep the GIL from those that wait for it
@@ -150,7 +151,7 @@ def _sleep(original):
 
 def _thread_start(original):
     def start(self):
-        to = self._ipymini_scope = here()
+        to = self._ipymini_scope = None if is_hidden(self) else here()  # a debugger's threads belong to nobody
         if to is None or to.sub is None: return original(self)
         with to.sub.worker.user.unharmed(): original(self)
     return start
@@ -160,7 +161,8 @@ def _thread_bootstrap(original):
     def _bootstrap_inner(self):
         threading._active[threading.get_ident()] = self  # now: pydevd would take a dead thread's dummy that has its number for this one, or make one, and never resume it
         current.set(self.__dict__.get("_ipymini_scope"))
-        original(self)
+        try: original(self)
+        finally: self.__dict__.pop("_ipymini_scope", None)  # whoever keeps the thread keeps no request by that
     return _bootstrap_inner
 
 

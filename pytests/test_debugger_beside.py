@@ -3,7 +3,7 @@ Spec: messaging, "Debug request", "Kernel shutdown"."""
 import json, os, psutil, pytest, signal, time
 from pathlib import Path
 from debugging import Debug, debugging, where
-from harness import slack, wait_until
+from harness import Sub, slack, wait_until
 
 
 @pytest.fixture
@@ -21,6 +21,12 @@ def test_nothing_is_kept(kernel):
     tracers = "len(getattr(getattr(threading.current_thread(), 'additional_info', None), 'top_level_thread_tracer_no_back_frames', ()))"
     known = "len(getattr(sys.modules.get('_pydevd_sys_monitoring_cython'), '_code_to_func_code_info_cache', ()))"
     assert k.execute("gc.collect()\nref()").ok().result is None and int(k.execute(tracers).result) < 8 and k.execute(known).result == "0"
+    shells = "gc.collect()\nsum(type(x).__name__ == 'ZMQInteractiveShell' for x in gc.get_objects())"
+    for _ in range(4):
+        with Sub(k) as sub:
+            with debugging(k): sub.execute("1/0")
+            sub.execute("1")
+    assert int(k.execute(shells).result) <= 3
 
 
 # --- the process
