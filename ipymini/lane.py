@@ -7,6 +7,7 @@ Spec: none (DEV.md, "Threads")."""
 
 import functools, logging, queue, sys, threading
 from collections import deque
+from time import monotonic
 from types import FunctionType
 
 from .dying import die, slipped
@@ -137,5 +138,6 @@ def absorb():
     clears."""
     try:
         thrower()(threading.get_ident(), KeyboardInterrupt)  # replaces one that is pending
-        while True: pass
+        until = monotonic() + 1
+        while monotonic() < until: pass  # not for ever: a thread that this one has just made may have got it, see `unharmed`
     except KeyboardInterrupt: return
