@@ -1,5 +1,5 @@
 """Soak room: clients play stories of all kinds on one kernel for minutes; each request's bracket and order is checked, and what is left.
-    python tools/soak.py [--minutes 20] [--seed N] [--kernel ipymini] [--without STORY ...] [--only STORY ...] [--rate 50] [--deadline 30]
+    python tools/soak.py [--minutes 20] [--seed N] [--kernel ipymini] [--without STORY ...] [--only STORY ...] [--rate 50] [--deadline 60]
 Prints a line a minute and a table at the end; exit code 1 if there was any fault. A request that is not answered within the deadline ends
 the run, with all requests in flight, the stacks of the kernel's threads and its log. The same seed gives each client the same stories; how
 they meet is the machine's. First comes a warm-up, then two halves; after each all is let go, and threads, descriptors and memory are
@@ -387,7 +387,7 @@ def main(argv=None):
     p.add_argument("--without", nargs="+", default=[], choices=known, metavar="STORY", help="stories not to play")
     p.add_argument("--only", nargs="+", default=known, choices=known, metavar="STORY", help="the only stories to play")
     p.add_argument("--rate", type=float, default=50, help="requests a second")
-    p.add_argument("--deadline", type=float, default=30, help="seconds that an answer may take")
+    p.add_argument("--deadline", type=float, default=60, help="seconds that an answer may take")
     a = p.parse_args(argv)
     trial, began = Trial(a.kernel), time.monotonic()
     print(f"soak of {a.kernel} ({trial.where}), Python {sys.version.split()[0]}, {a.minutes:g} minutes, seed {a.seed}", flush=True)
