@@ -10,6 +10,7 @@ The first try is the signal handler's, where that is. What does not work, and wh
 - To raise again while one is on its way: the second comes out where IPython renders the first. So a delivered interrupt is no longer
   wanted.
 - To hit what the debugger evaluates, and think the cell was hit: the cell's interrupt stays wanted.
+- In a destructor: nobody would hear of it. If the thread stays there it is hit, and the cell's interrupt stays wanted.
 - A time limit for delicate code: an import may take seconds. Only a thread that stands STAY seconds at one instruction waits for somebody
   there.
 - Handlers that C code has put in with sigaction: Python cannot see them. A message sends SIGINT, so they are asked as for a signal.
