@@ -276,9 +276,11 @@ class Kernel(Client):
 
     def held_up(self, timeout=2):
         "As `rest`, since the kernel began and in whatever state it is; None if it does not tell."
-        if not self.alive(): return None
+        if not self.km.has_kernel or not self.alive(): return None
         run = self.send("stack_request", {}, "control")
-        return tuple(run.content["longest"]) if self.arrives(lambda: run.reply, timeout) and "longest" in run.content else None
+        try: told = self.arrives(lambda: run.reply, timeout)
+        except AssertionError: return None  # it has ended meanwhile
+        return tuple(run.content["longest"]) if told and "longest" in run.content else None
 
     def log_text(self, n=3000): return self.log_path.read_text(errors="replace")[-n:]
 

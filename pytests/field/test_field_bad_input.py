@@ -3,7 +3,7 @@ and the real stderr says why. Never is it half alive: no request without an answ
 import signal, subprocess
 import pytest
 
-from harness import Kernel, slack, started, wait_until
+from harness import NO_THREADS, THREADS_AGAIN, Kernel, slack, started, wait_until
 
 pytestmark = pytest.mark.flaky(reruns=2)  # bounds of time, on machines of any load: repeated twice at most, and the run's closing line says so
 WITHIN = 5  # seconds for anything here: a kernel that needs longer is taken for one that hangs
@@ -337,9 +337,8 @@ LIMITS = dict(  # chkstyle: ignore-node (a table, a limit a line)
     descriptors = ("resource.setrlimit(resource.RLIMIT_NOFILE, (len(os.listdir('/proc/self/fd')) - 1, hard('NOFILE')))", "NOFILE"),
     memory      = ("resource.setrlimit(resource.RLIMIT_AS, (int(open('/proc/self/statm').read().split()[0])*4096 + 300_000, hard('AS')))", "AS"),
     files       = ("resource.setrlimit(resource.RLIMIT_FSIZE, (0, hard('FSIZE')))", "FSIZE"),
-    threads     = ("real = threading._start_new_thread, _thread.start_new_thread\ndef no(*a, **k): raise RuntimeError(\"can't start new thread\")\n"
-                   "threading._start_new_thread = _thread.start_new_thread = no\nif hasattr(threading, '_start_joinable_thread'): joinable, threading._start_joinable_thread = threading._start_joinable_thread, no", None))
-LIFT = "threading._start_new_thread, _thread.start_new_thread = real\nif hasattr(threading, '_start_joinable_thread'): threading._start_joinable_thread = joinable"
+    threads     = (NO_THREADS, None))
+LIFT = THREADS_AGAIN
 
 
 @pytest.mark.parametrize("warm", [False, True])

@@ -54,7 +54,7 @@ REDIRECTED = dict(
     to_stdout = (f"os.dup2(f, 1)\nsubprocess.run({BOTH!r}, shell=True, stderr=subprocess.STDOUT)", "out\nerr\n", "", ""),
     number    = (f"os.dup2(f, 1)\nsubprocess.run({BOTH!r}, shell=True, stdout=1)", "out\n", "", "err\n"),
     system    = (f"os.dup2(f, 1)\nos.system({BOTH!r})", "out\n", "", "err\n"),
-    fork      = ("os.dup2(f, 1)\npid = os.fork()\nif not pid:\n    print('out')\n    print('err', file=sys.stderr)\n    sys.stdout.flush()\n    os._exit(0)\nos.waitpid(pid, 0)", "out\n", "", "err\n"),
+    fork      = ("os.dup2(f, 1)\nimport warnings\nwarnings.simplefilter('ignore', DeprecationWarning)\npid = os.fork()\nif not pid:\n    print('out')\n    print('err', file=sys.stderr)\n    sys.stdout.flush()\n    os._exit(0)\nos.waitpid(pid, 0)", "out\n", "", "err\n"),
     joined    = (f"os.dup2(1, 2)\nsubprocess.run({BOTH!r}, shell=True)", "", "out\nerr\n", ""),
     other     = (f"subprocess.run({BOTH!r}, shell=True, stdout=kept[1])", "", "", "out\nerr\n"))
 
