@@ -15,6 +15,8 @@ SETTINGS = dict(  # what pydevd reads from the environment while it is imported
     PYDEVD_USE_SYS_MONITORING="1",             # from Python 3.12 on: quicker, and threads that run already stop, too
     PYDEVD_DISABLE_FILE_VALIDATION="1",        # no warning about frozen modules: nobody steps into them
     PYDEVD_IPYTHON_COMPATIBLE_DEBUGGING="1")   # each statement of a cell is a frame of its own: steps go on in the next one
+CACHES = ("global_cache_skips", "global_cache_frame_skips", "_CACHE_FILE_TYPE", "NORM_PATHS_CONTAINER", "NORM_PATHS_AND_BASE_CONTAINER",
+    "_code_to_func_code_info_cache")  # of pydevd's modules: what they know of code and file names
 KEPT_TRACERS = 4  # of a thread, the last: frames that still run may have them
 MANY = 500        # threads that pydevd has met in a session before those that have ended are looked for
 set_local_events = sys.monitoring.set_local_events if hasattr(sys, "monitoring") else None
@@ -192,8 +194,10 @@ class Adapter:
             if t.ident is not None and not t.is_alive(): met.pop(key, None)
 
     def _forget_code(self):
-        "Let go of the code that was run: pydevd keeps what it knows of it."
-        if self.is_monitoring: sys.modules[self.pydevd.pydevd_sys_monitoring.stop_monitoring.__module__]._code_to_func_code_info_cache.clear()
+        "Let go of the code that was run, and its file names, of which each cell has its own: pydevd keeps what it knows of them."
+        modules = [self.pydevd, sys.modules["pydevd_file_utils"]]
+        if self.is_monitoring: modules.append(sys.modules[self.pydevd.pydevd_sys_monitoring.stop_monitoring.__module__])
+        for cache in (vars(m)[name] for m in modules for name in CACHES if name in vars(m)): cache.clear()
 
     def _unwatch(self):
         "Code that had a breakpoint or was stepped through would stay at half its speed."
