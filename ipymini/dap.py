@@ -274,7 +274,7 @@ class Adapter:
 
 def release(waiting, answer):
     "Take those out of `waiting`, seq to (command, box), for whom `answer(command)` is not None, and give it to them."
-    for seq,(command,box) in list(waiting.items()):
+    for seq,(command,box) in waiting.copy().items():
         response = answer(command)
         if response is not None and waiting.pop(seq, None): box.put(response)
 

@@ -330,9 +330,10 @@ class Interrupts:
     def _attempt_there(self, sub):
         debugger,worker = self.capture.debugger, sub.worker
         frame = worker.frame()
-        evaluates = debugger and debugger.place(frame) == "work" or in_destructor(frame)
+        # what is hit then is not the cell
+        aside = debugger and debugger.place(frame) == "work" or in_destructor(frame)
         # once: the second would come out where IPython shows the first
         hit = worker.ident in self.stdin.interrupt(sub) or worker.delivery.attempt_there()
-        if hit and not evaluates: worker.delivery.done()
+        if hit and not aside: worker.delivery.done()
         # now: it would run on, to its cell's end maybe, before it is hit
-        if hit is not False and not evaluates and debugger: debugger.freed()
+        if hit is not False and not aside and debugger: debugger.freed()

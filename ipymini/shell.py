@@ -48,8 +48,7 @@ def spawn_plainly():
     """Let ptyprocess have a Plain os. It starts a child by closing one end of a pipe and reading the other to its end, which gevent's `close` would never bring; and an
     interrupt that comes out there, as it does in a hub, is an UnboundLocalError in IPython."""
     from ptyprocess import ptyprocess
-    if ptyprocess.os is os: ptyprocess.os = Plain("os")
-    ptyprocess.PtyProcess.delayafterclose = NoDelay()
+    if ptyprocess.os is os: ptyprocess.os,ptyprocess.PtyProcess.delayafterclose = Plain("os"), NoDelay()
 
 
 class NoDelay:

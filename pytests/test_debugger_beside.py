@@ -19,7 +19,8 @@ def test_nothing_is_kept(kernel):
     with debugging(k):
         for i in range(12): k.execute(f"class Held: pass\nt = threading.Thread(target=lambda: {i})\nt.held = Held()\nref = weakref.ref(t.held)\nt.start()\nt.join()\ndel t").ok()
     tracers = "len(getattr(getattr(threading.current_thread(), 'additional_info', None), 'top_level_thread_tracer_no_back_frames', ()))"
-    known = "len(getattr(sys.modules.get('_pydevd_sys_monitoring_cython'), '_code_to_func_code_info_cache', ()))"
+    known = """sum(len(getattr(sys.modules.get(m), n, ())) for m, n in [('_pydevd_sys_monitoring_cython', '_code_to_func_code_info_cache'),
+        ('pydevd', 'global_cache_skips'), ('pydevd', 'global_cache_frame_skips'), ('pydevd', '_CACHE_FILE_TYPE')])"""
     assert k.execute("gc.collect()\nref()").ok().result is None and int(k.execute(tracers).result) < 8 and k.execute(known).result == "0"
     shells = "gc.collect()\nsum(type(x).__name__ == 'ZMQInteractiveShell' for x in gc.get_objects())"
     for _ in range(4):
