@@ -135,7 +135,13 @@ class Kernel:
     def route(self, channel, msg):
         "Bring `msg` to where it is served; one that cannot be brought there is answered with why."
         try: self.bring(channel, msg)
-        except Exception as e: self.refuse(msg, e, channel)
+        except BaseException as e:
+            if self.is_placed(msg): log.warning("after %s had been queued", msg.type, exc_info=True)  # it is served
+            else: self.refuse(msg, e, channel)
+
+    def is_placed(self, msg):
+        "Whether `msg` waits where it is served, or somebody has begun to serve it."
+        return msg.begun or any(msg in q for q in [*(s.worker.inbox for s in list(self.subs.values())), *(lane.items for lane in self.lanes.values())])
 
     def bring(self, channel, msg):
         if channel == "stdin": return self.stdin.answer(msg)

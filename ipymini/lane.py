@@ -20,15 +20,16 @@ SHOWN = 10       # ... of which so many are logged
 
 
 def private(cls):
-    "A copy of the class `cls` of threading, whose methods find in NAMES what they use, and nothing that is put into their module later."
-    methods = {k: FunctionType(f.__code__, NAMES, k, f.__defaults__, f.__closure__) for k,f in vars(cls).items() if isinstance(f, FunctionType)}
+    """A copy of the class `cls` of threading, whose methods find in NAMES what they use, and nothing that is put into their module later. Nobody finds NAMES through
+    them: eventlet would put locks into it that two threads cannot share."""
+    methods = {k: FunctionType(f.__code__, NAMES[0], k, f.__defaults__, f.__closure__) for k,f in vars(cls).items() if isinstance(f, FunctionType)}
     for k,f in methods.items(): f.__kwdefaults__ = getattr(cls, k).__kwdefaults__
     return type(cls.__name__, (), {k: v for k,v in vars(cls).items() if k not in ("__dict__", "__weakref__")} | methods)
 
 
-NAMES = vars(threading) | dict(_trace_hook=None, _profile_hook=None)  # trace and profile functions that a cell has for new threads are not for the kernel's
-for cls in (threading.Condition, threading.Event): NAMES[cls.__name__] = private(cls)
-Event = NAMES["Event"]
+NAMES = vars(threading) | dict(_trace_hook=None, _profile_hook=None),  # trace and profile functions that a cell has for new threads are not for the kernel's
+for cls in (threading.Condition, threading.Event): NAMES[0][cls.__name__] = private(cls)
+Event = NAMES[0]["Event"]
 
 
 class KernelThread(private(threading.Thread), threading.Thread):

@@ -135,6 +135,25 @@ def test_stop_of_a_subshell(k, what, door):
     serves(k)
 
 
+ORIGINAL = dict(  # what the libraries have kept of the standard library's own
+    gevent   = "from gevent.monkey import get_original as original",
+    eventlet = "from eventlet import patcher\ndef original(module, name): return getattr(patcher.original(module), name)")
+HOLD = """
+lock,held = get_ipython().history_manager.lock, []
+def hold():
+    with lock:
+        held.append(True)
+        original("time", "sleep")(0.5)
+original("_thread", "start_new_thread")(hold, ())
+while not held: pass"""
+
+
+def test_locks_of_the_kernel(k, library):
+    "A lock that its threads share is the system's: eventlet replaces those that it finds, and whoever waits for one of those on another thread waits for ever."
+    k.execute(ORIGINAL[library] + HOLD).ok()
+    with Sub(k) as sub: assert sub.execute("6 * 7").ok().result == "42"
+
+
 @pytest.mark.parametrize("restart", [False, True])
 def test_shutdown(start, library, restart):
     "It ends as ever, and waits for nobody."
