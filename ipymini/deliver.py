@@ -22,7 +22,7 @@ import contextlib, functools, logging, threading, time
 from collections import deque
 
 from .budget import LEFT, stop
-from .frames import PENDING, in_destructor, is_delicate, is_open, wait_code, whose
+from .frames import INTERRUPT, PENDING, in_destructor, is_delicate, is_open, wait_code, whose
 from .lane import absorb, raise_in, thrower
 
 log = logging.getLogger("ipymini.deliver")
@@ -115,6 +115,12 @@ class Delivery:
     def _cancel(self):
         if self.is_wanted: self.worker.cancel(False)  # once: the second would come out where IPython renders the first
 
+    def astray(self, e):
+        "`e` has ended the loop's run. If it is the exception that was sent to user code, which began to await meanwhile, the cell is still to be interrupted."
+        tb = e.__traceback__
+        while tb.tb_next: tb = tb.tb_next
+        if self.user.sent and self.worker.task is not None and whose(tb.tb_frame) == "loop": self.worker.task.cancel(INTERRUPT)
+
     def take(self, keep=False):
         "The exception to raise; it counts as delivered, unless `keep`."
         exc,self.exc = self.exc, None
@@ -180,7 +186,8 @@ class UserCode:
             self.sent = True
             raise_in(self.worker.ident, KeyboardInterrupt)
         finally: self.lock.release()
-        if self.nap.locked(): self.nap.release()  # last: who sleeps on would not hear of it
+        if self.nap.locked(): self.nap.release()  # last: who sleeps on would not hear of it,
+        self.worker.soon(lambda: None)            # nor would the loop that waits, should the thread have come there
         return True
 
     def naps(self):

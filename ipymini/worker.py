@@ -83,7 +83,9 @@ class Worker:
         while not self.server.done():
             began = time.monotonic()
             try: self.loop.run_forever()
-            except (KeyboardInterrupt, SystemExit): log.info("a task or callback ended with KeyboardInterrupt or SystemExit")
+            except (KeyboardInterrupt, SystemExit) as e:
+                log.info("a task or callback ended with KeyboardInterrupt or SystemExit")
+                self.delivery.astray(e)
             except BaseException:
                 slips = slips + 1 if time.monotonic() - began < BRISK else 0
                 slipped()
@@ -167,11 +169,11 @@ class Worker:
         self._serve_from_now()
 
     def soon(self, f, *args):
-        "Call `f(*args)` on the loop; not at all if that is closed. Any thread, and signal handlers."
+        "Call `f(*args)` on the loop; not at all if there is none yet, or it is closed. Any thread, and signal handlers."
+        if self.loop is None: return
         with contextlib.suppress(RuntimeError): self.loop.call_soon_threadsafe(f, *args)
 
-    def _ring(self):
-        if self.loop is not None: self.soon(self._rung)
+    def _ring(self): self.soon(self._rung)
 
     def _rung(self):
         self.bell.set()

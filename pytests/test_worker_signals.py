@@ -270,6 +270,30 @@ def test_no_exception_where_the_thread_has_gone_on(worker, monkeypatch):
     assert user.hit(lambda: one) and hits == [KeyboardInterrupt]
 
 
+def test_an_exception_that_comes_to_the_loop(worker):
+    "Stand in the gap: the thread goes on to await after its stack was read, and so the exception comes out in the loop. The cell that awaits is what it was for."
+    got = []
+    def stand(): return sys._getframe()
+    one = stand()
+
+    async def cell():
+        with worker.user:
+            try: await worker.await_cell(asyncio.sleep(30))
+            except asyncio.CancelledError as e: got.append(e.args)
+
+    def interrupt():
+        wait_until(lambda: worker.task is not None and frames.whose(worker.frame()) == "loop", what="the cell awaits")
+        worker.delivery.want(worker.now.number)
+        assert worker.user.hit(lambda: one)
+        worker.delivery.done()
+
+    thread = threading.Thread(target=worker.serve_all, args=(cell, lambda: got.append("next")))
+    thread.start()
+    interrupt()
+    thread.join(20)
+    assert got == [(frames.INTERRUPT,), "next"]
+
+
 def test_a_thread_that_waits_in_C_stops_no_traced_one():
     "Its exception comes when it wakes; meanwhile functions that are traced, as all are in a debug session, go on."
     lock, gone_on, came = threading.Lock(), threading.Event(), []
