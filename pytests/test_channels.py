@@ -5,6 +5,7 @@ import pytest, zmq
 
 import ipymini.channels as channels, ipymini.lines as lines
 from ipymini.channels import Channels
+from ipymini.lane import raise_in
 from ipymini.scope import Scope
 from ipymini.wire import PORTS, Codec, connection
 from rig import WAIT, Rig, texts, until
@@ -274,6 +275,30 @@ def test_bad_frames_are_dropped(start, caplog):
     rig.request(shell)
     until(lambda: rig.got, "the good one")
     assert len(rig.got) == 1 and len([r for r in caplog.records if "dropped" in r.message]) == 3 and not shell.poll(50)
+
+
+def test_no_part_of_a_message_is_left():
+    "Asynchronous exceptions come out on io where it sends: a message has left whole or not at all, and so has the next."
+    n, sent, whole = 500, [], [b"topic", *(b"%d" % i for i in range(5)), b"last"]
+    with zmq.Context() as ctx, ctx.socket(zmq.PAIR) as out, ctx.socket(zmq.PAIR) as in_:
+        out.bind("inproc://x")
+        in_.connect("inproc://x")
+
+        def send():
+            while len(sent) < n:
+                try:
+                    channels._send(out, whole)
+                    sent.append(1)
+                except (KeyboardInterrupt, zmq.Again): continue
+
+        thread = threading.Thread(target=send)
+        thread.start()
+        while thread.is_alive():
+            raise_in(thread.ident, KeyboardInterrupt)
+            while in_.poll(0): assert in_.recv_multipart() == whole
+        thread.join(WAIT)
+        while in_.poll(100): assert in_.recv_multipart() == whole
+    assert len(sent) == n
 
 
 def test_catch_up(start, monkeypatch):
