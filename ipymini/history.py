@@ -24,6 +24,7 @@ LAST = 1000  # milliseconds that the last writing waits for another process
 STREAMS = dict(stdout="out_stream", stderr="err_stream")  # what IPython's history calls them
 KEPT = 1 << 17      # characters of a cell's text that are kept ...
 KEPT_ALL = 4 << 20  # ... and of all cells together
+PIECE = 600         # characters for which the memory of a piece counts, however short its text is
 
 
 class Unavailable(OSError):
@@ -187,9 +188,11 @@ class KeptText:
 
     def _keep(self, cell, kind, text):
         if cell.room == KEPT: self.cells.append(cell)
-        cell.room -= len(text)
-        self.size += len(text)
-        if cell.streams and cell.streams[-1].output_type == kind: cell.streams[-1].bundle["stream"].append(text)
+        goes_on = cell.streams and cell.streams[-1].output_type == kind
+        size = len(text) + (0 if goes_on else PIECE)
+        cell.room -= size
+        self.size += size
+        if goes_on: cell.streams[-1].bundle["stream"].append(text)
         else:
             cell.streams.append(history.HistoryOutput(output_type=kind, bundle=dict(stream=[text])))
             self.history.outputs[cell.number].insert(len(cell.streams) - 1, cell.streams[-1])

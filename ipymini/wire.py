@@ -6,7 +6,6 @@ Threads: any; a `Codec` may pack in several threads at once, but only one thread
 Spec: messaging, "Wire protocol", "General message format" and "Connection files"."""
 
 import base64, hashlib, hmac, itertools, json, math, numbers, os, re, time
-from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import date, datetime
 from functools import lru_cache
@@ -14,7 +13,7 @@ from functools import lru_cache
 DELIM = b"<IDS|MSG>"
 VERSION = "5.5"
 HUGE = 10**4000
-REPLAY_MEMORY = 2**16  # signatures remembered against replays
+REPLAY_MEMORY = 2**15  # signatures remembered against replays, twice as many at most
 DEEP = 500  # objects and lists inside each other in a message
 STRINGS = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"', re.DOTALL)
 STEPS = {ord("["): 1, ord("{"): 1, ord("]"): -1, ord("}"): -1}
@@ -172,7 +171,8 @@ class Codec:
         base = hmac.new(key, digestmod=digest) if key else None
         self.base = getattr(base, "_hmac", base)  # the object in C, which is copied in half the time
         self.session = session or os.urandom(16).hex()
-        self.counter,self.seen,self.order,self.second = itertools.count(1), set(), deque(), (0, "")
+        self.counter,self.second = itertools.count(1), (0, "")
+        self.seen,self.seen_before = set(), set()  # signatures of the last REPLAY_MEMORY messages at least
         self.tail = f'","username":{json.dumps(username or _username())},"session":{json.dumps(self.session)},"version":"{VERSION}"}}'
 
     def sign(self, frames):
@@ -220,10 +220,10 @@ class Codec:
         if self.base is None: return
         if not sig: raise BadMsg("unsigned message")
         if not hmac.compare_digest(sig, self.sign(parts)): raise BadMsg("wrong signature")
-        if sig in self.seen: raise BadMsg("replayed message")
+        sig = hash(sig)  # a third of the memory; two in 2**64 are the same
+        if sig in self.seen or sig in self.seen_before: raise BadMsg("replayed message")
         self.seen.add(sig)
-        self.order.append(sig)
-        if len(self.order) > REPLAY_MEMORY: self.seen.discard(self.order.popleft())
+        if len(self.seen) > REPLAY_MEMORY: self.seen,self.seen_before = set(), self.seen
 
 
 def _username():

@@ -91,6 +91,7 @@ def test_own():
 def test_kept_text_is_bounded(monkeypatch):
     "Of all cells together only the last text is kept; the values that older ones have shown stay."
     monkeypatch.setattr(history_room, "KEPT_ALL", 10)
+    monkeypatch.setattr(history_room, "PIECE", 0)
     history = SimpleNamespace(outputs=defaultdict(list))
     kept = history_room.KeptText(history)
     def cell(number, *texts):
@@ -108,3 +109,15 @@ def test_kept_text_is_bounded(monkeypatch):
     del history.outputs[5]
     cell(6, ("stdout", "z" * 20))
     assert set(history.outputs) == {1, 6} and kept.size == 20
+
+
+def test_kept_pieces_are_bounded(monkeypatch):
+    "A piece takes memory of its own, however short its text is."
+    monkeypatch.setattr(history_room, "KEPT_ALL", 10 * history_room.PIECE)
+    history = SimpleNamespace(outputs=defaultdict(list))
+    kept = history_room.KeptText(history)
+    for number in range(100): kept.of(number)("stdout", ".")
+    assert list(history.outputs) == [*range(91, 100)]
+    many = kept.of(100)
+    for i in range(1000): many(("stdout", "stderr")[i % 2], ".")
+    assert len(history.outputs[100]) == history_room.KEPT // (history_room.PIECE + 1) + 1
