@@ -25,6 +25,9 @@ ECHO = 3.0         # seconds for which an interrupt may still hit somebody
 LONGEST = 2.5      # seconds for which the slow client reads nothing: less than the kernel's patience with it
 CATCH_UP = 10.0    # seconds that it reads before it pauses again: two pauses without catching up are one
 SLOW_ROOM = 50     # messages that may wait in the slow client
+FORGET = """import linecache
+linecache.clearcache()
+get_ipython().compile._filename_map.clear()"""  # what IPython records of each cell for tracebacks, and %reset leaves
 CHATTER = ["comm_msg", "comm_open", "comm_close"]
 
 
@@ -281,7 +284,7 @@ class Soak:
         self.settle()
         if self.trial.fatal: return None
         k, interrupted = self.trial.k, self.sent["interrupt_request"] + self.sent["SIGINT"]
-        for code in ("%reset -f", SETUP): k.execute(code, store_history=False).ok()
+        for code in ("%reset -f", FORGET, SETUP): k.execute(code, store_history=False).ok()
         state = self.trial.state()
         fits = lambda s: s["threads"] <= before["threads"] + SPARE and s["fds"] <= before["fds"] + 2 + interrupted // 5
         end = time.monotonic() + 20
