@@ -5,7 +5,7 @@ __version__ = "0.1.0"
 
 def run_kernel(info, argv=(), connection_file=""):
     "Serve a kernel on the connection dict `info` until it is shut down, and end the process. Main thread."
-    from .early import Early
+    from .wire.early import Early
     early = Early(info)
     early.open()
     from .kernel import run_kernel
@@ -14,7 +14,7 @@ def run_kernel(info, argv=(), connection_file=""):
 
 def unlock():
     "Let later cells run while this one awaits. For cells that await; RuntimeError elsewhere. Each keeps its own output, busy and idle."
-    from .subshells import unlock
+    from .serve.subshells import unlock
     unlock()
 
 
@@ -25,5 +25,5 @@ async def background():
 
 def subshell():
     "Send the cells that this client runs from here on to a temporary subshell, until this cell ends; its id."
-    from .subshells import detour
+    from .serve.subshells import detour
     return detour()

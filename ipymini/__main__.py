@@ -9,9 +9,10 @@ if __name__ == "__main__" and not sys.flags.safe_path: del sys.path[0]  # the wo
 
 import faulthandler, gc, logging, os
 
-from . import __version__, dying
-from .outset import settle
-from .wire import PORTS, connection, read_connection, write_connection
+from . import __version__
+from .process import dying
+from .process.outset import settle
+from .wire.messages import PORTS, connection, read_connection, write_connection
 
 USAGE = """Usage: python -m ipymini [-f CONNECTION_FILE] [options]     run a kernel
        python -m ipymini install [options]                    make it known to Jupyter (see: install --help)
@@ -76,7 +77,7 @@ def run(argv):
     log_to(stderr, logging.DEBUG if "--debug" in argv else logging.WARNING)
     for words in amiss: logging.getLogger("ipymini").warning(words)
     faulthandler.enable(stderr)
-    from .early import Early
+    from .wire.early import Early
     try:
         info,path,made = load(own)
         incomplete = made or not all(info[f"{p}_port"] for p in PORTS)

@@ -12,17 +12,17 @@ from IPython.core.async_helpers import _asyncio_runner
 from IPython.core.completer import ProvisionalCompleterWarning, rectify_completions
 from IPython.utils.tokenutil import token_at_cursor
 
-from . import comms, compat
-from .config import IPKernelApp
-from .requests import BadContent, error_content
-from .errors import ShowsErrors
-from .budget import Late, is_users, stop, within
-from .flags import flag
-from .scope import Scope, here
-from .shell import ZMQInteractiveShell, fork_shell
-from .tracebacks import load_pygments
-from .frames import INTERRUPT, cell_code
-from .history import KeptText
+from .ipython import comms, compat
+from .ipython.config import IPKernelApp
+from .request.fields import BadContent, error_content
+from .ipython.errors import ShowsErrors
+from .interrupts.budget import Late, is_users, stop, within
+from .request.flags import flag
+from .request.scope import Scope, here
+from .ipython.shell import ZMQInteractiveShell, fork_shell
+from .ipython.tracebacks import load_pygments
+from .interrupts.protect import INTERRUPT, cell_code
+from .ipython.history import KeptText
 
 log = logging.getLogger("ipymini.bridge")
 abandoned = []       # coroutines that cannot be run to their end; closed, they would show a GeneratorExit

@@ -7,21 +7,21 @@ Spec: messaging, "Messages on the control (ROUTER/DEALER) channel"; JEP 91 (subs
 
 import contextlib, errno, logging, os, signal, sys, time, uuid
 
-from . import dying
-from .answers import UnknownSubshellError, failure, handle, reply
-from .capture import Capture
-from .deliver import Interrupts
-from .detours import MAGIC, Detours
-from .dying import before, guarded, last_words
-from .ending import Ending
-from .lane import ENOUGH, Lane, overtake
-from .life import Life, is_readable, parent_fd, watch_by_hand
-from .loops import on_signal
-from .processes import end_family, mark_if_possible, signal_children
-from .scope import Port, Scope
-from .signals import Signals, stacks
-from .stdin import Stdin
-from .subshells import QUERIES, Subshell, is_comm
+from .process import dying
+from .request.replies import UnknownSubshellError, failure, handle, reply
+from .capture.patches import Capture
+from .interrupts.deliver import Interrupts
+from .serve.detours import MAGIC, Detours
+from .process.dying import before, guarded, last_words
+from .process.ending import Ending
+from .process.threads import ENOUGH, Lane, overtake
+from .process.life import Life, is_readable, parent_fd, watch_by_hand
+from .capture.nested_loops import on_signal
+from .process.processes import end_family, mark_if_possible, signal_children
+from .request.scope import Port, Scope
+from .interrupts.signals import Signals, stacks
+from .capture.stdin import Stdin
+from .serve.subshells import QUERIES, Subshell, is_comm
 
 log = logging.getLogger("ipymini.kernel")
 SUBSHELLS = {"create_subshell_request", "delete_subshell_request", "list_subshell_request"}
@@ -75,8 +75,8 @@ class Kernel:
     def start(self, *args):
         "Make the shell, inside the context that cells share. Main thread."
         from .bridge import Bridge
-        from .compat import KernelFacade
-        from .sealed import seal
+        from .ipython.compat import KernelFacade
+        from .process.sealed import seal
         seal()
         self.capture.children.on_fork.append(self.forked)
         self.capture.install(self.signals.handlers.patches())
@@ -228,7 +228,7 @@ class Kernel:
         with Scope(self.port, msg) as scope: reply("control", scope, handle(dict(debug_request=self.debug_request), scope))
 
     def debug_request(self, scope, **request):
-        from .debugger import Debugger
+        from .debug.debugger import Debugger
         if self.capture.debugger is None:
             self.capture.debugger = Debugger(self.main.bridge.shell, self.channels.send)
             self.life.before_cell = self.capture.debugger.sync

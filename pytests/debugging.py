@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from harness import TIMEOUT, kind, wait_until
-from ipymini.cells import HASH_SEED, murmur2
+from ipymini.ipython.cell_names import HASH_SEED, murmur2
 
 RESPONSE = {"seq", "type", "request_seq", "success", "command"}
 LAB = dict(clientID="jupyterlab", clientName="JupyterLab", adapterID="ipymini", pathFormat="path", linesStartAt1=True, columnsStartAt1=True,

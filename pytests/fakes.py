@@ -7,11 +7,11 @@ import asyncio, threading
 from collections import namedtuple
 from types import SimpleNamespace
 
-from ipymini.early import Early
+from ipymini.wire.early import Early
 from ipymini.kernel import Kernel
-from ipymini.scope import Port, Scope
-from ipymini.wire import Codec, Msg
-from ipymini.worker import Worker
+from ipymini.request.scope import Port, Scope
+from ipymini.wire.messages import Codec, Msg
+from ipymini.serve.worker import Worker
 
 from spec import check, kind
 
@@ -94,7 +94,7 @@ class FakeBridge:
         self.out,self.words,self.count,self.comms,self.shell = out, words, 1, [], SimpleNamespace(exit_now=False)
 
     async def execute(self, content, cell_id=None, cell_meta=None):
-        from ipymini.scope import current
+        from ipymini.request.scope import current
         code,n = content["code"], self.count
         if content["store_history"] and not content["silent"]: self.count += 1
         base = dict(status="ok", execution_count=n, user_expressions={}, payload=[])

@@ -16,7 +16,7 @@ DELIM = b"<IDS|MSG>"
 LONGEST = "(lambda state: (state.longest, setattr(state, 'longest', (0.0, '')))[0])(get_ipython().kernel._kernel.channels.state)"
 
 NO_THREADS = """import sys, threading
-places = [vars(threading), sys.modules['ipymini.lane'].NAMES[0]]  # where the user's threads start, and the kernel's
+places = [vars(threading), sys.modules['ipymini.process.threads'].NAMES[0]]  # where the user's threads start, and the kernel's
 kept = {n: vars(threading)[n] for n in ('_start_new_thread', '_start_joinable_thread') if n in vars(threading)}
 def cannot(*args, **kwargs): raise RuntimeError("can't start new thread")
 for p in places: p.update(dict.fromkeys(kept, cannot))"""

@@ -7,9 +7,9 @@ from types import SimpleNamespace
 import zmq
 
 from fakes import execute
-from ipymini.channels import Channels
-from ipymini.scope import Scope
-from ipymini.wire import Codec, connection, endpoint
+from ipymini.wire.sockets import Channels
+from ipymini.request.scope import Scope
+from ipymini.wire.messages import Codec, connection, endpoint
 
 from spec import check
 

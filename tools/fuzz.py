@@ -14,9 +14,9 @@ sys.path.insert(0, str(here))  # also where PYTHONSAFEPATH keeps it away
 
 from fuzz_values import PYTHONS, flip, mutate, odd, text  # noqa: E402
 
-from ipymini.dap import Decoder, encode  # noqa: E402
-from ipymini.requests import FIELDS, BadContent, fields  # noqa: E402
-from ipymini.wire import DELIM, PORTS, BadMsg, Codec, connection, read_connection, too_deep  # noqa: E402
+from ipymini.debug.adapter import Decoder, encode  # noqa: E402
+from ipymini.request.fields import FIELDS, BadContent, fields  # noqa: E402
+from ipymini.wire.messages import DELIM, PORTS, BadMsg, Codec, connection, read_connection, too_deep  # noqa: E402
 
 SAMPLES = dict(  # chkstyle: ignore-node (a table)
     execute_request=dict(code="1", silent=False, store_history=True, user_expressions={"a": "1"}, allow_stdin=True, stop_on_error=True),

@@ -198,7 +198,7 @@ uuid.uuid4 functools.wraps itertools.count asyncio.Event asyncio.current_task as
 asyncio.Task asyncio.Future asyncio.new_event_loop asyncio.sleep logging.getLogger logging.raiseExceptions traceback.print_exc traceback.format_exception linecache.getlines
 linecache.checkcache linecache.cache sys.exc_info sys._getframe sys._current_frames sys.stdout sys.stderr sys.stdin sys.displayhook sys.excepthook sys.unraisablehook sys.path
 sys.meta_path sys.path_hooks sys.modules sys.argv sys.__stderr__ copy.copy datetime.datetime types.SimpleNamespace weakref.WeakSet warnings.warn warnings.filters
-atexit._run_exitfuncs gc.collect re.compile ast.parse codecs.lookup io.open ctypes.pythonapi subprocess.Popen IPython.get_ipython ipymini.wire.json""".split()
+atexit._run_exitfuncs gc.collect re.compile ast.parse codecs.lookup io.open ctypes.pythonapi subprocess.Popen IPython.get_ipython ipymini.wire.messages.json""".split()
 
 
 def replacing(name):
@@ -251,7 +251,7 @@ HARMLESS = dict(  # chkstyle: ignore-node (a table, a probe a line)
     our_handler_raises   = "import logging\nclass H(logging.Handler):\n    def handle(self, r): raise ValueError('handler')\nlogging.getLogger('ipymini').addHandler(H())",
     our_handler_exits    = "import logging\nclass H(logging.Handler):\n    def handle(self, r): raise SystemExit\nlogging.getLogger('ipymini').addHandler(H())",
     our_handler_recurses = "import logging\nlog = logging.getLogger('ipymini')\nclass H(logging.Handler):\n    def emit(self, r): print(r), log.warning('x')\nlog.addHandler(H())",
-    filter_raises        = "import logging\nlogging.getLogger('ipymini.channels').addFilter(lambda r: 1/0)",
+    filter_raises        = "import logging\nlogging.getLogger('ipymini.wire.sockets').addFilter(lambda r: 1/0)",
     no_handlers          = "import logging\nlogging.getLogger('ipymini').handlers.clear()",
     logging_disabled     = "import logging\nlogging.disable()",
     record_factory       = "import logging\nlogging.setLogRecordFactory(lambda *a, **k: 1/0)",

@@ -254,7 +254,7 @@ def test_killed_by_its_own_thread(start, mark):
     k = start()
     k.execute(LEFT["daemon"].format(m=mark)).ok()
     wait_until(lambda: sleepers(mark), what="the process to be there")
-    k.execute("import ipymini.dying as d\nd.die('as a test wants it')", wait=False)
+    k.execute("import ipymini.process.dying as d\nd.die('as a test wants it')", wait=False)
     assert k.wait_exit() == 70 and not sleepers(mark) and "as a test wants it" in k.log_text()
 
 

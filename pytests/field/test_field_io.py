@@ -199,8 +199,8 @@ def test_one_port_of_five_in_use(tmp_path):
 
 def test_greetings_are_all_different(tmp_path):
     "Two subscribers of a young kernel: no two messages bear one signature (Voila's server refused the second)."
-    from ipymini.channels import Channels
-    from ipymini.wire import Codec, connection, endpoint
+    from ipymini.wire.sockets import Channels
+    from ipymini.wire.messages import Codec, connection, endpoint
     import zmq
     codec = Codec("k")
     ch = Channels(connection("ipc", str(tmp_path / "k"), key="k"), codec, print)
