@@ -13,6 +13,7 @@ from time import perf_counter
 from . import keyboard, nested_loops
 from .children import Children, popen_handles, popen_init
 from .fds import Fds
+from ..interrupts.deliver import unharmed
 from ..interrupts.protect import PENDING, cell_code, raise_pending, wait_code
 from ..process.threads import is_hidden
 from ..request.scope import Scope, current, here, started_by
@@ -151,9 +152,8 @@ def _sleep(original):
 
 def _thread_start(original):
     def start(self):
-        to = self._ipymini_scope = None if is_hidden(self) else here()  # a debugger's threads belong to nobody
-        if to is None or to.sub is None: return original(self)
-        with to.sub.worker.user.unharmed(): original(self)
+        self._ipymini_scope = None if is_hidden(self) else here()  # a debugger's threads belong to nobody
+        with unharmed(): original(self)
     return start
 
 

@@ -7,6 +7,7 @@ Spec: Debug Adapter Protocol, "Base Protocol"."""
 
 import atexit, contextlib, functools, importlib, json, linecache, logging, os, queue, socket, sys, threading
 
+from ..interrupts.deliver import unharmed
 from ..interrupts.protect import DEBUGGERS, HERE, in_debugger, wait_code
 from ..process.threads import KernelThread, hide
 
@@ -297,6 +298,7 @@ def load():
     pydevd = sys.modules["pydevd"]
     pydevd.PyDB.do_wait_suspend = as_itself(pydevd.PyDB.do_wait_suspend, pydevd.get_current_thread_id)
     pydevd.PyDB.collect_try_except_info = seeing_cells(pydevd.PyDB.collect_try_except_info)
+    pydevd.pydevd_tracing.set_trace_to_threads = unhit(pydevd.pydevd_tracing.set_trace_to_threads)
     api = sys.modules["_pydevd_bundle.pydevd_api"]
     for name in ("internal_step_in_thread", "resume_threads"): setattr(api, name, then_wake(getattr(api, name), pydevd.get_global_debugger))
     return pydevd
@@ -324,6 +326,13 @@ def as_itself(original, id_of):
         if real is not thread: real.additional_info,real.stop_reason = thread.additional_info, thread.stop_reason
         return original(self, real, *args, **kwargs)
     return do_wait_suspend
+
+
+def unhit(original):
+    "As pydevd's `set_trace_to_threads`, which starts a thread and waits for it: no interrupt hits that one, for which its creator would wait for ever."
+    def set_trace_to_threads(*args, **kwargs):
+        with unharmed(): return original(*args, **kwargs)
+    return set_trace_to_threads
 
 
 def seeing_cells(original):

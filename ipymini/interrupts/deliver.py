@@ -19,8 +19,10 @@ Threads: `on_sigint`, `on_nudge` and `Delivery.attempt` main, from signal handle
 Spec: messaging, "Kernel interrupt"."""
 
 import contextlib, functools, logging, threading, time
+from _thread import RLock
 from collections import deque
 
+from ..request.scope import here
 from .budget import LEFT, stop
 from .protect import INTERRUPT, PENDING, in_destructor, is_delicate, is_open, wait_code, whose
 from ..process.threads import absorb, raise_in, thrower
@@ -146,10 +148,13 @@ class UserCode:
     main thread, which has signals: behind it `restore()` is called."""
 
     def __init__(self, worker):
-        self.worker,self.lock,self.runs,self.sent = worker, threading.Lock(), 0, False
+        self.worker,self._lock,self.runs,self.sent = worker, (RLock(),), 0, False
         self.nap = threading.Lock()  # locked: it may sleep. No Event, as an interrupt may come out anywhere in Python code
         self.nap.acquire()
         self.restore = lambda: None
+
+    @property
+    def lock(self): return self._lock[0]  # in a tuple, where eventlet does not find it
 
     @property
     def is_elsewhere(self): return self.worker.ident != MAIN
@@ -200,6 +205,12 @@ class UserCode:
         until = time.monotonic() + seconds
         # once for nothing, if one has ended another sleep
         while (left := until - time.monotonic()) > 0: self.nap.acquire(timeout=min(left, threading.TIMEOUT_MAX))
+
+
+def unharmed():
+    "A context in which the calling thread may start another one: see `UserCode.unharmed`."
+    scope = here()
+    return scope.sub.worker.user.unharmed() if scope and scope.sub else contextlib.nullcontext()
 
 
 class Interrupts:
