@@ -231,7 +231,8 @@ class Bridge:
 
     def is_complete(self, code):
         "Content of an is_complete_reply."
-        status,indent = self.shell.check_complete(code)
+        try: status,indent = self.shell.check_complete(code)
+        except UnicodeError: status,indent = "invalid", None  # half of a surrogate pair, which no compiler takes
         return dict(status=status) | (dict(indent=indent) if status == "incomplete" else {})
 
     def history(self, hist_access_type, raw=True, output=False, session=0, start=1, stop=None, n=None, pattern="*", unique=False):

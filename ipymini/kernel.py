@@ -136,12 +136,16 @@ class Kernel:
         "Bring `msg` to where it is served; one that cannot be brought there is answered with why."
         try: self.bring(channel, msg)
         except BaseException as e:
-            if self.is_placed(msg): log.warning("after %s had been queued", msg.type, exc_info=True)  # it is served
+            if self.is_taken(msg): log.warning("after %s had been taken", msg.type, exc_info=True)  # it is served
             else: self.refuse(msg, e, channel)
 
-    def is_placed(self, msg):
-        "Whether `msg` waits where it is served, or somebody has begun to serve it."
-        return msg.begun or any(msg in q for q in [*(s.worker.inbox for s in list(self.subs.values())), *(lane.items for lane in self.lanes.values())])
+    def is_taken(self, msg):
+        "Whether somebody serves `msg`, or is about to. One that still waits is taken back: who is to serve it may not have been told."
+        for queue in [*(s.worker.inbox for s in list(self.subs.values())), *(lane.items for lane in self.lanes.values())]:
+            if msg not in queue: continue
+            try: queue.remove(msg)
+            except ValueError: return True
+        return msg.begun
 
     def bring(self, channel, msg):
         if channel == "stdin": return self.stdin.answer(msg)

@@ -30,6 +30,12 @@ def on_signal(loop, signum):
         with contextlib.suppress(RuntimeError): loop.call_soon_threadsafe(loop._handle_signal, signum)
 
 
+def mark_running(loop):
+    "Mark `loop`, which this thread runs, as running: a cell may have left another one, and Python 3.13 takes the mark off one whose `run_forever` is called again."
+    if not loop.is_running(): loop._run_forever_setup()
+    events._set_running_loop(loop)
+
+
 @contextlib.contextmanager
 def aside(loop):
     "Let `loop`, and the task that it runs, step aside: inside, this thread has no running loop."

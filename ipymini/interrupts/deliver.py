@@ -292,7 +292,7 @@ class Interrupts:
     def spread(self, number):
         """What an interrupt means to others than main: if that is idle the subshell that began last is meant; the second one for the same
         request means all. Whether it is a second one."""
-        stop(*LEFT)  # completions that do not end
+        self.stop_late(LEFT)
         if self.is_ending: return True  # which means all
         now = time.monotonic()
         busy = [s for s in list(self.subs.values()) if s.worker.now.number and s is not self.main]
@@ -303,6 +303,12 @@ class Interrupts:
         if again: self.everything()
         elif target is not self.main: self.interrupt(target)
         return again
+
+    def stop_late(self, threads):
+        "Let completions that do not end do so, now: one that is interrupted goes on with the next way to find names, which may not end either."
+        stop(*threads)
+        left = [t for t in threads if t.is_alive()]
+        if left: self.channels.later(PAUSES[-1], lambda: self.stop_late(left))
 
     def everything(self):
         "Interrupt every subshell and every task of the user's."

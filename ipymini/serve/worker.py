@@ -13,7 +13,7 @@ from ..interrupts.deliver import Delivery
 from ..process.dying import slipped
 from ..interrupts.protect import INTERRUPT, root_code, whose
 from ..process.threads import PATIENCE, SHOWN, SLIPS
-from ..capture.nested_loops import OURS, hide_task
+from ..capture.nested_loops import OURS, hide_task, mark_running
 from ..request.scope import current
 
 log = logging.getLogger("ipymini.serve.worker")
@@ -156,7 +156,7 @@ class Worker:
         try: await self.serve(msg)
         except BaseException: log.exception("a slip in serving one message")  # costs that message, never the thread; also an asynchronous exception
         finally:
-            asyncio._set_running_loop(self.loop)  # a cell may have left another one
+            mark_running(self.loop)
             if self.server is me:
                 self.delivery.over()
                 now.number = 0
@@ -171,7 +171,7 @@ class Worker:
     def soon(self, f, *args):
         "Call `f(*args)` on the loop; not at all if there is none yet, or it is closed. Any thread, and signal handlers."
         if self.loop is None: return
-        with contextlib.suppress(RuntimeError): self.loop.call_soon_threadsafe(f, *args)
+        with contextlib.suppress(RuntimeError): self.loop.call_soon_threadsafe(f, *args, context=contextvars.Context())
 
     def _ring(self): self.soon(self._rung)
 
