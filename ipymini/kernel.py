@@ -6,6 +6,7 @@ Threads: `run` and the handlers of signals main; `route` and short control reque
 Spec: messaging, "Messages on the control (ROUTER/DEALER) channel"; JEP 91 (subshells)."""
 
 import contextlib, errno, logging, os, signal, sys, time, uuid
+from threading import get_ident
 
 from .process import dying
 from .request.replies import UnknownSubshellError, failure, handle, reply
@@ -140,12 +141,13 @@ class Kernel:
             else: self.refuse(msg, e, channel)
 
     def is_taken(self, msg):
-        "Whether somebody serves `msg`, or is about to. One that still waits is taken back: who is to serve it may not have been told."
+        "Whether another thread serves `msg`, or it is answered. One that still waits is taken back: who is to serve it may not have been told."
         for queue in [*(s.worker.inbox for s in list(self.subs.values())), *(lane.items for lane in self.lanes.values())]:
             if msg not in queue: continue
             try: queue.remove(msg)
             except ValueError: return True
-        return msg.begun
+        for s in list(self.subs.values()): s.comms.discard(msg.id)
+        return msg.replied or msg.begun not in (0, get_ident())
 
     def bring(self, channel, msg):
         if channel == "stdin": return self.stdin.answer(msg)
@@ -203,6 +205,7 @@ class Kernel:
         with Scope(self.port, msg) as scope: reply("control", scope, handle(table, scope))
 
     def run_alone(self, msg):
+        msg.begun = get_ident()
         try: self.detours.run_alone(msg)
         except Exception as e: self.refuse(msg, e)  # no thread can be started, for one
 

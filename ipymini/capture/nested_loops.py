@@ -6,9 +6,10 @@ Threads: a worker's own; loops of other threads are left alone.
 Spec: none; asyncio's documentation, "Runners" and "Event Loop"."""
 
 import asyncio, contextlib, functools, weakref
+from _thread import get_ident
 from asyncio import events, tasks
 
-from ..interrupts.protect import wait_code
+from ..interrupts.protect import NESTED, wait_code
 
 OURS = weakref.WeakSet()  # the loops of workers
 
@@ -30,10 +31,21 @@ def on_signal(loop, signum):
         with contextlib.suppress(RuntimeError): loop.call_soon_threadsafe(loop._handle_signal, signum)
 
 
-def mark_running(loop):
-    "Mark `loop`, which this thread runs, as running: a cell may have left another one, and Python 3.13 takes the mark off one whose `run_forever` is called again."
-    if not loop.is_running(): loop._run_forever_setup()
-    events._set_running_loop(loop)
+def refuse_to_run(loop):
+    "Let `loop.run_forever()` fail, as `loop` will run all the time: Python 3.13 fails, too, but forgets that it runs, and lets itself be closed."
+    def run_forever(): raise RuntimeError("This event loop is already running")
+    with contextlib.suppress(AttributeError): loop.run_forever = run_forever  # one of uvloop's has no room for it, and no need
+
+
+@contextlib.contextmanager
+def inside(loop):
+    "Inside, this thread runs `loop`: an interrupt from another thread has to wake it."
+    loops = NESTED.setdefault(get_ident(), [])
+    loops.append(loop)
+    try: yield
+    finally:
+        loops.remove(loop)
+        if not loops: NESTED.pop(get_ident(), None)
 
 
 @contextlib.contextmanager
@@ -78,9 +90,8 @@ def until_complete(original):
     @wait_code
     def run_until_complete(self, future):
         loop = ours()
-        if loop is None: return original(self, future)
         if loop is self: return step_until(self, future)
-        with aside(loop): return original(self, future)
+        with inside(self), contextlib.nullcontext() if loop is None else aside(loop): return original(self, future)
     return functools.wraps(original)(run_until_complete)
 
 

@@ -29,6 +29,7 @@ def within(seconds, is_moot, f, *args):
         finally: done.set()
     thread = KernelThread(lambda context=contextvars.copy_context(): context.run(run), "within")
     hide(thread)
+    thread.hit = None  # the user's code that was running as the thread was told to stop
     thrower()  # imported here, not by who stops it, which may be io
     thread.start()
     until = time.monotonic() + seconds
@@ -51,7 +52,23 @@ def is_users(thread):
     return top is None
 
 
+def entry(thread):
+    "The first frame of what runs on `thread` and is none of IPython's or Jedi's: where they have called the user's code."
+    frame,found = sys._current_frames().get(thread.ident), None
+    while frame is not None and package_of(frame) not in TOOLS: found,frame = frame, frame.f_back
+    return found
+
+
 def stop(*threads):
     "Let those of `threads` that are late and run the user's code end, by a KeyboardInterrupt; a thread that waits in C ends when that does. Any thread."
     for t in threads:
-        if t.is_alive() and is_users(t): raise_in(t.ident, KeyboardInterrupt)
+        if not (t.is_alive() and is_users(t)): continue
+        t.hit = entry(t)
+        raise_in(t.ident, KeyboardInterrupt)
+
+
+def stop_again():
+    "As `stop`, for threads that have been stopped and went on with other code than they were in: what that does about its interrupt is not broken off. Whether there are any."
+    hit = [t for t in LEFT if t.is_alive() and t.hit is not None]
+    stop(*(t for t in hit if entry(t) is not t.hit))
+    return bool(hit)

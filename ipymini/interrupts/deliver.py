@@ -18,13 +18,13 @@ Owns `decide`, each worker's `Delivery`, and `Interrupts`: which subshell is mea
 Threads: `on_sigint`, `on_nudge` and `Delivery.attempt` main, from signal handlers; `UserCode` the worker's own but for `hit`; the rest io.
 Spec: messaging, "Kernel interrupt"."""
 
-import contextlib, functools, logging, threading, time
+import contextlib, contextvars, functools, logging, threading, time
 from _thread import RLock
 from collections import deque
 
 from ..request.scope import here
-from .budget import LEFT, stop
-from .protect import INTERRUPT, PENDING, in_destructor, is_delicate, is_open, wait_code, whose
+from .budget import LEFT, stop, stop_again
+from .protect import INTERRUPT, NESTED, PENDING, in_destructor, is_delicate, is_open, wait_code, whose
 from ..process.threads import absorb, raise_in, thrower
 
 log = logging.getLogger("ipymini.interrupts.deliver")
@@ -37,6 +37,7 @@ LATE = 1.0   # seconds after an interrupt_request in which main comes to its sig
 # seconds after an interrupt in which the kernel's end is none of its own: jupyter_client and papermill interrupt before they ask for a
 # shutdown
 AGAIN = 1.0
+LOOKS = 50   # at late calls that were interrupted, a tenth of a second apart
 MAIN = threading.main_thread().ident
 
 
@@ -119,9 +120,12 @@ class Delivery:
 
     def astray(self, e):
         "`e` has ended the loop's run. If it is the exception that was sent to user code, which began to await meanwhile, the cell is still to be interrupted."
+        if not (isinstance(e, KeyboardInterrupt) and self.user.sent and self.worker.task is not None): return
         tb = e.__traceback__
         while tb.tb_next: tb = tb.tb_next
-        if self.user.sent and self.worker.task is not None and whose(tb.tb_frame) == "loop": self.worker.task.cancel(INTERRUPT)
+        if whose(tb.tb_frame) != "loop": return
+        self.user.sent = False
+        self.worker.task.cancel(INTERRUPT)
 
     def take(self, keep=False):
         "The exception to raise; it counts as delivered, unless `keep`."
@@ -192,7 +196,9 @@ class UserCode:
             raise_in(self.worker.ident, KeyboardInterrupt)
         finally: self.lock.release()
         if self.nap.locked(): self.nap.release()  # last: who sleeps on would not hear of it,
-        self.worker.soon(lambda: None)            # nor would the loop that waits, should the thread have come there
+        self.worker.soon(lambda: None)            # nor would the loop that waits, should the thread have come there, nor one that the cell runs
+        for loop in NESTED.get(self.worker.ident, ())[-1:]:
+            with contextlib.suppress(RuntimeError): loop.call_soon_threadsafe(lambda: None, context=contextvars.Context())
         return True
 
     def naps(self):
@@ -219,6 +225,7 @@ class Interrupts:
 
     def __init__(self, channels, signals, stdin, capture, subs):
         self.channels,self.signals,self.stdin,self.capture,self.subs,self.main = channels, signals, stdin, capture, subs, subs[None]
+        self.looks = 0  # at late calls, that are still to be made
         self.last,self.when,self.is_ending = None, 0.0, False  # what the last one meant (subshell, number of its request), and when
         # of messages whose SIGINT main has not seen yet: the request that was served as they arrived, and when
         self.asked = deque()
@@ -292,7 +299,7 @@ class Interrupts:
     def spread(self, number):
         """What an interrupt means to others than main: if that is idle the subshell that began last is meant; the second one for the same
         request means all. Whether it is a second one."""
-        self.stop_late(LEFT)
+        self.stop_late()
         if self.is_ending: return True  # which means all
         now = time.monotonic()
         busy = [s for s in list(self.subs.values()) if s.worker.now.number and s is not self.main]
@@ -304,11 +311,15 @@ class Interrupts:
         elif target is not self.main: self.interrupt(target)
         return again
 
-    def stop_late(self, threads):
-        "Let completions that do not end do so, now: one that is interrupted goes on with the next way to find names, which may not end either."
-        stop(*threads)
-        left = [t for t in threads if t.is_alive()]
-        if left: self.channels.later(PAUSES[-1], lambda: self.stop_late(left))
+    def stop_late(self):
+        "Let late calls end, now. One that is interrupted may go on with what does not end either, as a completion with its next way to find names: io looks again, for a while."
+        stop(*LEFT)
+        if not self.looks: self.channels.later(PAUSES[-1], self.look_again)
+        self.looks = LOOKS
+
+    def look_again(self):
+        self.looks = self.looks - 1 if stop_again() else 0
+        if self.looks: self.channels.later(PAUSES[-1], self.look_again)
 
     def everything(self):
         "Interrupt every subshell and every task of the user's."

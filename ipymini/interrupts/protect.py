@@ -10,6 +10,7 @@ import contextlib, importlib._bootstrap, logging, os, threading
 HERE = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep  # the package
 CELLS,WAITS,ROOTS = set(), set(), set()  # code objects of functions of ours
 PENDING = []                             # if a thread is to be interrupted as soon as it leaves our code: its ident, and a function that gives the exception
+NESTED = {}                              # the event loops that a thread's code runs inside each other, by its ident
 LIB = os.path.dirname(os.path.dirname(logging.__file__))
 DELICATE = {importlib._bootstrap._get_module_lock.__code__.co_filename, logging.__file__,  # files whose code takes locks that kernel threads need, too,
     contextlib.__file__,  # has entered what it does not yet know it must leave

@@ -39,3 +39,4 @@ def reply(channel, scope, content):
     metadata = None
     if scope.msg.type == "execute_request": metadata = dict(started=scope.started, dependencies_met=True, engine=scope.port.session, status=content["status"])
     scope.port.send(channel, kind, content, scope, metadata)
+    scope.msg.replied = True

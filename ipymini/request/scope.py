@@ -30,7 +30,7 @@ class Scope:
         self.msg,self.port,self.sub,self.open,self.started = msg, port, sub, False, None
         self.number,self.error,self.is_unlocked = 0, {}, False  # of a cell: its execution count, the content of its last error message, whether others may run
         self.keep = None  # of a cell that is stored: `keep(stream name, text)` gets its text as that leaves; on io
-        if msg is not None: msg.begun = True
+        if msg is not None: msg.begun = get_ident()
         self.content = msg.content if msg is not None and isinstance(msg.content, dict) else {}
 
     @property

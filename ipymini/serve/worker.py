@@ -13,7 +13,7 @@ from ..interrupts.deliver import Delivery
 from ..process.dying import slipped
 from ..interrupts.protect import INTERRUPT, root_code, whose
 from ..process.threads import PATIENCE, SHOWN, SLIPS
-from ..capture.nested_loops import OURS, hide_task, mark_running
+from ..capture.nested_loops import OURS, hide_task, refuse_to_run
 from ..request.scope import current
 
 log = logging.getLogger("ipymini.serve.worker")
@@ -76,13 +76,14 @@ class Worker:
         self.loop.time = time.monotonic  # whatever the user's code puts in the place of that
         asyncio.set_event_loop(self.loop)
         OURS.add(self.loop)
+        refuse_to_run(self.loop)
         self.bell = asyncio.Event()
         self.context.run(ready)
         self._serve_from_now()
         slips = 0
         while not self.server.done():
             began = time.monotonic()
-            try: self.loop.run_forever()
+            try: self._run_loop()
             except (KeyboardInterrupt, SystemExit) as e:
                 log.info("a task or callback ended with KeyboardInterrupt or SystemExit")
                 self.delivery.astray(e)
@@ -99,7 +100,10 @@ class Worker:
         "Run the loop until `_end` is through, whatever callbacks raise."
         self.now.ending.add_done_callback(lambda t: self.loop.stop())
         while not self.now.ending.done():
-            with contextlib.suppress(KeyboardInterrupt, SystemExit): self.loop.run_forever()
+            with contextlib.suppress(KeyboardInterrupt, SystemExit): self._run_loop()
+
+    @root_code
+    def _run_loop(self): type(self.loop).run_forever(self.loop)
 
     def _task(self, coro):
         "A task of the kernel's own, which `asyncio.all_tasks()` does not list, made by no task factory of the user's."
@@ -156,7 +160,7 @@ class Worker:
         try: await self.serve(msg)
         except BaseException: log.exception("a slip in serving one message")  # costs that message, never the thread; also an asynchronous exception
         finally:
-            mark_running(self.loop)
+            asyncio._set_running_loop(self.loop)  # a cell may have left another one
             if self.server is me:
                 self.delivery.over()
                 now.number = 0

@@ -29,13 +29,13 @@ class BadMsg(ValueError):
 
 
 class Msg:
-    "One message: `header`, `parent_header`, `metadata`, `content` as dicts, `buffers` as memoryviews, `idents` as bytes, `header_raw` as received. `begun`: somebody serves it."
-    __slots__ = ("idents", "header", "parent_header", "metadata", "content", "buffers", "header_raw", "begun")
+    "One message: `header`, `parent_header`, `metadata`, `content` as dicts, `buffers` as memoryviews, `idents` as bytes, `header_raw` as received. `begun`: the ident of the thread that serves it, or 0."
+    __slots__ = ("idents", "header", "parent_header", "metadata", "content", "buffers", "header_raw", "begun", "replied")
 
     def __init__(self, header, content, parent_header=None, metadata=None, buffers=(), idents=(), header_raw=None):
         self.header,self.content,self.idents = header, content, list(idents)
         self.parent_header,self.metadata,self.buffers = parent_header or {}, metadata or {}, list(buffers)
-        self.header_raw,self.begun = header_raw or dumps(header), False
+        self.header_raw,self.begun,self.replied = header_raw or dumps(header), 0, False
 
     @property
     def type(self): return self.header["msg_type"]

@@ -102,6 +102,35 @@ def test_close_and_run_forever(k):
         serves(k)
 
 
+OUTER = "import asyncio\nouter = asyncio.get_event_loop()\n"
+AGAIN = dict(  # what refuses is caught, and what comes then is refused, too; a cell goes on with its value
+    idiom  = (OUTER + "try: outer.run_forever()\nfinally: outer.close()", "RuntimeError"),
+    nested = (OUTER + "async def main():\n    try: outer.run_forever()\n    except RuntimeError: return 'refused'\nouter.run_until_complete(main())", "'refused'"),
+    run    = (OUTER + "async def main():\n    try: outer.run_forever()\n    except RuntimeError: return 'refused'\nasyncio.run(main())", "'refused'"))
+
+
+@pytest.mark.parametrize("how", AGAIN)
+def test_run_forever_beside_others(k, how):
+    "Python 3.13 forgets that a loop runs whose `run_forever` is called again, and lets itself be closed."
+    code, what = AGAIN[how]
+    run = k.execute(code)
+    assert what in (run.ename, run.result)
+    for _ in range(3): serves(k)
+
+
+OUTER = "import asyncio\nouter = asyncio.get_event_loop()\n"
+REFUSED = OUTER + "async def main():\n    try: outer.run_forever()\n    except RuntimeError: return 'refused'\n"
+AGAIN = dict(idiom=OUTER + "try: outer.run_forever()\nfinally: outer.close()", nested=REFUSED + "outer.run_until_complete(main())", run=REFUSED + "asyncio.run(main())")
+
+
+@pytest.mark.parametrize("how", AGAIN)
+def test_run_forever_beside_others(k, how):
+    "Python 3.13 forgets that a loop runs whose `run_forever` is called again, and lets it be closed."
+    run = k.execute(AGAIN[how])
+    assert (run.ename, run.result) == (("RuntimeError", None) if how == "idiom" else (None, "'refused'"))
+    for _ in range(3): serves(k)
+
+
 def test_in_a_subshell(k):
     "The same on a thread of its own."
     sub = k.request("create_subshell_request", channel="control").ok().content["subshell_id"]

@@ -27,6 +27,13 @@ def test_history(kernel, content, why):
         assert (reply["content"]["status"], reply["content"]["ename"]) == ("error", "BadContent") and why in reply["content"]["evalue"]
 
 
+def test_code_that_is_no_text(kernel):
+    "A lone surrogate, as a JSON escape can have it, is invalid code."
+    with quietly(kernel), raw_client(kernel.km.connection_file) as raw:
+        reply, _ = raw.request("shell", raw.frames("is_complete_request", dict(code="'\ud800'")))
+        assert reply["content"]["status"] == "invalid"
+
+
 def test_comm_id_that_is_not_ascii(kernel):
     "It is a comm as others are."
     kernel.execute("from comm import get_comm_manager\nget_comm_manager().register_target('odd', lambda comm, msg: print('opened', comm.comm_id))").ok()

@@ -229,7 +229,7 @@ def test_interrupt_while_stopped(debug, door):
         debug.stop("breakpoint")
         debug.k.interrupt(door)
         assert debug.k.wait(run, timeout=5).ename == "KeyboardInterrupt"
-        assert not [f for f in ("pydevd", "dap.py") if f in "".join(run.error["traceback"])]
+        assert not [f for f in ("pydevd", "adapter.py") if f in "".join(run.error["traceback"])]
         debug.event("continued")
         assert debug.info()["stoppedThreads"] == []
         debug.none("stopped")

@@ -345,6 +345,26 @@ def test_interrupted_sleep_of_a_subshell(kernel):
         assert sub.execute("time.sleep(0); time.sleep(True and 0.01); 'slept'").result == "'slept'"
 
 
+LOOPS = dict(
+    run     = "asyncio.run(asyncio.sleep(60))",
+    own     = "asyncio.new_event_loop().run_until_complete(asyncio.sleep(60))",
+    ours    = "asyncio.get_event_loop().run_until_complete(asyncio.sleep(60))",
+    forever = "async def f(): await asyncio.Event().wait()\nasyncio.run(f())",
+    deep    = "async def f(): asyncio.new_event_loop().run_until_complete(asyncio.sleep(60))\nasyncio.get_event_loop().run_until_complete(f())")
+
+
+@pytest.mark.parametrize("loop", LOOPS)
+def test_interrupted_loop_of_a_subshell(kernel, sub, loop):
+    "One that a cell runs, and that waits, is woken: else the exception would come when its wait ends by itself."
+    run = sub.execute("import asyncio\nprint('on')\n" + LOOPS[loop], wait=False)
+    kernel.sees(run, "on")
+    def waits(): return "in select" in kernel.request("stack_request", channel="control").content["text"].split(f"subshell-{sub.id}")[1].split("\nThread ")[0].split("ipykernel_")[0]
+    wait_until(waits, what="the loop waits")
+    kernel.interrupt("message")
+    assert kernel.wait(run).ename == "KeyboardInterrupt"
+    assert sub.execute("6 * 7").ok().result == "42"
+
+
 @pytest.mark.parametrize("code,source", [("%recall 1", "set_next_input"), ("print?", "page"), ("get_ipython().set_next_input('x')", "set_next_input"), ("exit", "ask_exit"), ("%page print", "page")])
 def test_payloads(kernel, sub, code, source):
     "What a cell of a subshell offers is in its own reply, not in main's next one; it ends its client at most, not the kernel."

@@ -1,5 +1,6 @@
 "The kernel between a fake bridge and fake channels: requests in, the whole list of messages out."
 import asyncio, threading
+from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
 
 import pytest
@@ -55,6 +56,38 @@ def test_execute(k):
     assert list(reply.idents) == [b"client"]
     assert reply.metadata.pop("started").endswith("Z") and reply.metadata == dict(dependencies_met=True, engine=k.channels.codec.session, status="ok")
     assert [m.content["execution_count"] for m in out if "execution_count" in m.content] == [1, 1, 2, 2, 2]
+
+
+def test_routing_that_fails_behind_the_queuing(k, monkeypatch):
+    "Nobody has been told of the message: it is taken back, and answered with the error, once. Nor is anything kept of it."
+    sub = k.make_subshell()
+    for s in (k.main, sub): monkeypatch.setattr(s.worker, "_ring", lambda: 1/0)
+    k.route("shell", execute("1", "a"))
+    k.route("shell", request("comm_msg", "b", subshell_id=sub.id, comm_id="c", data={}))
+    sub.comms.add("d")
+    k.route("shell", request("comm_msg", "d", subshell_id=sub.id, comm_id="c", data={}))
+    assert k.out.lines("shell") == ["a execute_reply ZeroDivisionError"] and not k.main.worker.inbox and not sub.worker.inbox and not sub.comms
+
+
+def test_routing_that_fails_beside_the_serving(k, monkeypatch):
+    "Another thread serves it already, and answers."
+    def taken(msg):
+        with ThreadPoolExecutor(1) as other: other.submit(Scope, k.port, msg).result()
+        1/0
+    monkeypatch.setattr(k.main, "put", taken)
+    k.route("shell", execute("1", "a"))
+    assert k.out.lines() == []
+
+
+def test_reply_of_io_that_cannot_be_sent(k, monkeypatch):
+    "There is memory again when its error is answered."
+    send, fails = k.port.send, [MemoryError]
+    def sends(channel, *args):
+        if fails and channel == "control": raise fails.pop()
+        return send(channel, *args)
+    monkeypatch.setattr(k, "port", k.port._replace(send=sends))
+    k.route("control", request("connect_request", "n"))
+    assert k.out.lines("control") == ["n connect_reply MemoryError"]
 
 
 def test_other_requests(k):
@@ -234,7 +267,7 @@ def real(k, monkeypatch):
     "The kernel with its real interrupts; what they would send and what io's clock is to do are noted."
     monkeypatch.setattr("ipymini.kernel.signal_children", lambda *args, **kw: None)
     k.interrupts = type(k.interrupts)(k.channels, k.signals, k.stdin, k.capture, k.subs)
-    k.worker.loop,k.sent = SimpleNamespace(call_soon_threadsafe=lambda f, *args: None), []
+    k.worker.loop,k.sent = SimpleNamespace(call_soon_threadsafe=lambda f, *args, context: None), []
     k.signals.interrupt_main,k.signals.wake_main = lambda: k.sent.append("SIGINT"), lambda: k.sent.append("SIGURG")
     k.worker.server = SimpleNamespace(done=lambda: False)
     k.worker.ident = threading.get_ident()
