@@ -284,7 +284,7 @@ class Soak:
         self.settle()
         if self.trial.fatal: return None
         k, interrupted = self.trial.k, self.sent["interrupt_request"] + self.sent["SIGINT"]
-        for code in ("%reset -f", FORGET, SETUP): k.execute(code, store_history=False).ok()
+        for code in ("%reset -f in", "%reset -f", FORGET, SETUP): k.execute(code, store_history=False).ok()
         state = self.trial.state()
         fits = lambda s: s["threads"] <= before["threads"] + SPARE and s["fds"] <= before["fds"] + 2 + interrupted // 5
         end = time.monotonic() + 20

@@ -187,7 +187,9 @@ class KeptText:
         except Exception: log.warning("text was not kept for %%notebook", exc_info=True)  # the lists are open to anybody
 
     def _keep(self, cell, kind, text):
-        if cell.room == KEPT: self.cells.append(cell)
+        if cell.room == KEPT:
+            if not self.history.outputs: self._forget()
+            self.cells.append(cell)
         goes_on = cell.streams and cell.streams[-1].output_type == kind
         size = len(text) + (0 if goes_on else PIECE)
         cell.room -= size
@@ -197,6 +199,11 @@ class KeptText:
             cell.streams.append(history.HistoryOutput(output_type=kind, bundle=dict(stream=[text])))
             self.history.outputs[cell.number].insert(len(cell.streams) - 1, cell.streams[-1])
         while self.size > KEPT_ALL and self.cells[0] is not cell: self._drop(self.cells.popleft())
+
+    def _forget(self):
+        "What there was has been cleared, by %reset for one."
+        self.cells.clear()
+        self.size = 0
 
     def _drop(self, cell):
         "Forget the text of the oldest cell; its values stay."

@@ -133,6 +133,9 @@ def test_kept_pieces_are_bounded(monkeypatch):
     kept = history_room.KeptText(history)
     for number in range(100): kept.of(number)("stdout", ".")
     assert list(history.outputs) == [*range(91, 100)]
+    history.outputs.clear()
+    kept.of(99)("stdout", "after %reset")
+    assert len(kept.cells) == 1 and kept.size < 2 * history_room.PIECE
     many = kept.of(100)
     for i in range(1000): many(("stdout", "stderr")[i % 2], ".")
     assert len(history.outputs[100]) == history_room.KEPT // (history_room.PIECE + 1) + 1
