@@ -30,7 +30,7 @@ def late(f):
 def test_what_an_interrupt_brings_is_not_broken_off():
     "A clean-up that takes its time runs to its end, however often somebody looks whether the call is over."
     done = []
-    f = users("def f():\n    try:\n        while True: time.monotonic()\n    finally:\n        begun = time.monotonic()\n        while time.monotonic() < begun + 0.3: pass\n        done.append(True)", done=done)
+    f = users("def spin():\n    while True: pass\ndef f():\n    try: spin()\n    finally:\n        begun = time.monotonic()\n        while time.monotonic() < begun + 0.3: pass\n        done.append(True)", done=done)
     thread = late(f)
     stop(*LEFT)
     while thread.is_alive():
