@@ -5,7 +5,7 @@ Must not know: zmq (`Channels` sends), IPython (`Bridge` runs), what shell reque
 Threads: `run` and the handlers of signals main; `route` and short control requests on io; subshells are made and ended on the control lane; debug_request on the debug lane.
 Spec: messaging, "Messages on the control (ROUTER/DEALER) channel"; JEP 91 (subshells)."""
 
-import contextlib, errno, logging, os, signal, sys, time, uuid
+import contextlib, errno, logging, os, signal, sys, uuid
 from threading import get_ident
 
 from .process import dying
@@ -15,7 +15,7 @@ from .interrupts.deliver import Interrupts
 from .serve.detours import MAGIC, Detours
 from .process.dying import before, guarded, last_words
 from .process.ending import Ending
-from .process.threads import ENOUGH, Lane, overtake
+from .process.threads import ENOUGH, Lane
 from .process.life import Life, is_readable, parent_fd, watch_by_hand
 from .capture.nested_loops import on_signal
 from .process.processes import end_family, mark_if_possible, signal_children
@@ -39,7 +39,7 @@ class Kernel:
         self.control = early.table | dict(interrupt_request=self.interrupt_request, stack_request=self.stack_request, shutdown_request=self.shutdown)
         query = Lane("query", lambda f: f())
         self.lanes = dict(query=query, debug=Lane("debug", self.serve_debug, ready=False), control=Lane("control", self.serve_control, ready=False))
-        self.main = Subshell(self.port, self.control, self.life, query)
+        self.main = Subshell(self.port, self.control, self.life, query, self.channels.later)
         self.subs = {None: self.main}
         self.detours = Detours(self.make_subshell, self.end_when_done)
         self.life.detour,self.life.cell_ended = self.detours.open, self.detours.close
@@ -167,25 +167,25 @@ class Kernel:
             if sub is self.main: sub = self.detours.take(msg) or sub
         sub.put(msg)
         if msg.type in QUERIES and (sub.worker.now.number or len(sub.worker.inbox) > 1):
-            end = time.monotonic() + ENOUGH
-            may = lambda: sub.worker.is_slow or time.monotonic() > end
-            overtake(self.channels.later, sub.worker, msg, lambda m: self.lanes["query"].put(lambda: sub.serve_query(m)), may)
+            sub.waiting.add(msg, lambda age: sub.worker.is_slow or age > ENOUGH, sub.overtake)
 
     def route_comm(self, sub, msg):
         "Comms are main's, whatever subshell they came through: plots and widgets break on other threads. Only if main is blocked, the subshell's."
         if sub.comms: return sub.put(msg)  # behind those that it has
         self.main.put(msg)
-        if sub is not self.main: overtake(self.channels.later, self.main.worker, msg, self.hand_over, lambda: self.main.worker.is_blocked, claims=False)
+        if sub is not self.main: self.main.waiting.add(msg, lambda age: self.main.worker.is_blocked, self.hand_over)
 
     def hand_over(self, msg):
         """Let its subshell serve the comm message `msg`, which has waited for main too long, and all that have come for it since. The last is claimed first: should
-        main take one meanwhile, all go back, and order is kept. On io."""
+        main take one meanwhile, all go back, order is kept, and the answer is False. On io."""
         main,sub = self.main.worker, self.subs.get(msg.subshell_id)
         rest = [m for m in list(main.inbox) if is_comm(m) and m.subshell_id == msg.subshell_id]
         claimed = [m for m in reversed(rest) if main.claim(m)]
         if sub and len(claimed) == len(rest):
             for m in reversed(claimed): sub.put(m)
-        else: main.put_back(claimed)
+            return True
+        main.put_back(claimed)
+        return False
 
     def refuse(self, msg, e, channel="shell"):
         "Answer `msg` with the error `e`, in a bracket of its own."
@@ -212,7 +212,7 @@ class Kernel:
     def create_subshell(self, scope): return dict(status="ok", subshell_id=self.make_subshell().id)
 
     def make_subshell(self):
-        sub = Subshell(self.port, self.control, self.life, self.lanes["query"], str(uuid.uuid4()))
+        sub = Subshell(self.port, self.control, self.life, self.lanes["query"], self.channels.later, str(uuid.uuid4()))
         sub.start_thread(lambda worker: self.main.bridge.for_subshell(worker, sub.id))
         self.subs[sub.id] = sub
         return sub

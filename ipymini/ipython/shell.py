@@ -5,7 +5,7 @@ Must not know: sockets, threads, requests; it asks `scope` for whom an output is
 Threads: the worker's that owns the shell; `publish` any.
 Spec: messaging, "Display data", "Results", "Payloads (DEPRECATED)"."""
 
-import logging, os, shlex, signal, subprocess, sys, threading, time, types
+import contextlib, logging, os, shlex, signal, subprocess, sys, threading, time, types
 
 from IPython.core import page, payloadpage
 from IPython.core.autocall import ZMQExitAutocall
@@ -149,7 +149,25 @@ class ZMQDisplayPublisher(Hooks, DisplayPublisher):
 
 
 class Compiler(CachingCompiler):
-    "Names a cell's code as the debugger and its clients expect: a hash of the source in a folder of this process."
+    """Names a cell's code as the debugger and its clients expect: a hash of the source in a folder of this process. All shells share it, and with it what `from __future__`
+    a cell imports; flags that hold for one cell (`extra_flags`: it may await) are the thread's, or another cell's end would take them away."""
+
+    def __init__(self):
+        self.extra = threading.local()
+        super().__init__()
+
+    @property
+    def flags(self): return self.lasting | getattr(self.extra, "flags", 0)
+
+    @flags.setter
+    def flags(self, flags): self.lasting = flags & ~getattr(self.extra, "flags", 0)
+
+    @contextlib.contextmanager
+    def extra_flags(self, flags):
+        before = getattr(self.extra, "flags", 0)
+        self.extra.flags = before | flags & ~self.lasting
+        try: yield
+        finally: self.extra.flags = before
 
     def get_code_name(self, raw_code, transformed_code, number): return cell_file(raw_code)
 

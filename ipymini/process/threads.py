@@ -1,6 +1,6 @@
 """Threads room: the kernel's own threads, and lanes for requests that must not hold up others.
 
-Owns `Lane`, a queue with a thread that starts with the first item, and `overtake`, which lets what has waited too long be served elsewhere.
+Owns `Lane`, a queue with a thread that starts with the first item, and `Overtaking`, which lets what has waited too long be served elsewhere.
 Must not know: what a message means.
 Threads: `put` from io or a worker; what is put is called on the lane's own.
 Spec: none (DEV.md, "Threads")."""
@@ -71,20 +71,28 @@ class Lane:
         self.bell.get()  # here an asynchronous exception comes out of a lane that waits: no item is lost with it
 
 
-def overtake(later, worker, msg, serve, may=lambda: True, claims=True):
-    """Let `msg`, which `worker` has just been given, be served by `serve(msg)` if it still waits in PATIENCE seconds of io's clock `later` and `may()`: with `claims` it is
-    taken out of the inbox, else `serve` sees to that. On io."""
-    def look():
-        if not worker.waits(msg): return
-        ready = may()
-        if ready and (not claims or worker.claim(msg)): serve_claimed()
-        if not ready or not claims: later(PATIENCE, look)
-    def serve_claimed():
-        try: serve(msg)
-        except RuntimeError:  # the thread that would serve it cannot be started now
-            if claims: worker.put_back([msg])
-            raise
-    later(PATIENCE, look)
+class Overtaking:
+    """What waits behind the cells of a worker, and may be served elsewhere once it has waited PATIENCE seconds: the oldest first, with one look at a time on io's clock
+    `later`, however many wait. On io."""
+
+    def __init__(self, later): self.later,self.queue = later, deque()
+
+    def add(self, msg, may, serve):
+        "Let `serve(msg)` see to it that `msg` is served, if it still waits when `may(seconds that it has waited)`. It gives back False if `msg` goes on waiting."
+        self.queue.append((msg, monotonic(), may, serve))
+        if len(self.queue) == 1: self.later(PATIENCE, self._look)
+
+    def _look(self):
+        try:
+            while self.queue and self._is_settled(*self.queue[0]): self.queue.popleft()
+        finally:
+            if self.queue:
+                soon = self.queue[0][1] + PATIENCE - monotonic()
+                self.later(soon if soon > 0 else PATIENCE, self._look)
+
+    def _is_settled(self, msg, since, may, serve):
+        age = monotonic() - since
+        return msg.begun or age >= PATIENCE and may(age) and serve(msg) is not False
 
 
 def unbroken(what, step, goes_on):

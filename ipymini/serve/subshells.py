@@ -12,7 +12,7 @@ from types import CoroutineType
 from ..request.replies import UnknownSubshellError, failure, handle, reply
 from ..request.flags import flag
 from ..interrupts.protect import INTERRUPT
-from ..process.threads import Event, KernelThread
+from ..process.threads import Event, KernelThread, Overtaking
 from ..request.fields import error_content
 from ..request.scope import Scope, here
 from .worker import Worker
@@ -24,9 +24,10 @@ QUERIES = {"complete_request", "inspect_request", "is_complete_request", "histor
 class Subshell:
     "Serves the shell requests put into it. `port` as of Scope; `common` is a table of handlers that are the same everywhere; `id` None: the parent."
 
-    def __init__(self, port, common, life, elsewhere, id=None, bridge=None):
+    def __init__(self, port, common, life, elsewhere, later, id=None, bridge=None):
         self.port,self.life,self.elsewhere,self.id,self.bridge = port, life, elsewhere, id, bridge
         self.worker,self.abort_until,self.thread = Worker(self.serve, is_comm), 0.0, None
+        self.waiting = Overtaking(later)
         self.newest,self.comms = {}, set()  # the last complete_request of each session; ids of the comm messages that main has handed over
         self.table = common | dict(execute_request=self.execute, complete_request=self.complete, inspect_request=self.inspect,
             is_complete_request=self.is_complete, history_request=self.history, comm_info_request=self.comm_info,
@@ -95,6 +96,14 @@ class Subshell:
             content = handle(self.table, scope)
             return await finish(scope, content) if isinstance(content, CoroutineType) else content
         except BaseException as e: return broken_off(scope, e)
+
+    def overtake(self, msg):
+        "Let the query lane serve `msg`, if nobody has taken it yet. On io."
+        if not self.worker.claim(msg): return
+        try: self.elsewhere.put(lambda: self.serve_query(msg))
+        except RuntimeError:
+            log.warning("the thread that answers queries cannot be started now", exc_info=True)
+            self.worker.put_back([msg])
 
     def serve_query(self, msg):
         "Serve a query that has waited behind a cell. On the query lane."

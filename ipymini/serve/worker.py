@@ -58,8 +58,6 @@ class Worker:
         self.inbox.extendleft(msgs)
         self._ring()
 
-    def waits(self, msg): return msg in self.inbox
-
     @property
     def is_blocked(self): return bool(self.now.number) and self.task is None  # by a cell that does not await
 

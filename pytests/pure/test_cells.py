@@ -1,6 +1,7 @@
 "What belongs to a cell: its file name, with the hash that JupyterLab computes, and the text that is kept of it."
-import ast, gc, os, random, sys, tempfile, threading
+import __future__, ast, gc, os, random, sys, tempfile, threading
 from collections import defaultdict
+from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
 
 import pytest
@@ -86,6 +87,20 @@ def test_own():
     (f, g), (f2, g2) = [(ns["f"], ns["g"]) for ns in names]
     assert f.__code__ != f2.__code__ and g.__code__ != g2.__code__
     assert f("ab") == ["a", "b"] and f.__doc__ == "doc" and g() is None is g.__doc__ and f.__code__.co_filename == "a" and f.__code__.co_firstlineno == 1
+
+
+def test_flags_of_a_cell_are_its_thread_s():
+    "Stand in the gap: a cell of another shell begins to be compiled, and ends as this one is: this one may still await. What `from __future__` imports stays, for all."
+    compiler, flag, other = Compiler(), ast.PyCF_ALLOW_TOP_LEVEL_AWAIT, ThreadPoolExecutor(1)
+    before, theirs = compiler.flags, compiler.extra_flags(flag)
+    other.submit(theirs.__enter__).result()
+    assert compiler.flags == before
+    with compiler.extra_flags(flag):
+        other.submit(theirs.__exit__, None, None, None).result()
+        assert compiler.flags == before | flag
+        compiler("from __future__ import annotations", "f", "exec")
+    assert compiler.flags == before | __future__.annotations.compiler_flag == other.submit(lambda: compiler.flags).result()
+    other.shutdown()
 
 
 def test_kept_text_is_bounded(monkeypatch):
