@@ -105,7 +105,8 @@ class HistoryManager(history.HistoryManager):
     def writeout_cache(self, conn=None):
         "Write what waits; it goes on waiting if that cannot be done now."
         try:
-            with self.alone(): super().writeout_cache(self.db)
+            with self.alone():
+                if self.main in self.main.shells: super().writeout_cache(self.db)  # else it is closed, and all was written before
         except Unavailable as e:
             log.warning("inputs were not written to the history yet: %s", e)
             with self.db_input_cache_lock: self.db_input_cache[:0] = self.unsaved

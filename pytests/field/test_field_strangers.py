@@ -36,6 +36,13 @@ threading.Thread(target=f, daemon=True).start()""").ok()
     assert "NameError" not in ended(k)
 
 
+def test_writing_of_the_history_that_meets_its_end(start):
+    "Stand in the gap: the lane knows which shells there are when main closes the history, which has written all."
+    k = start()
+    k.execute("h = get_ipython().history_manager\nshells = list(h.shells)\nh.close()\nfor s in shells: s.writeout_cache()").ok()
+    assert k.log_text() == ""
+
+
 def test_a_forced_end_has_a_quiet_log(start):
     "The end that comes while main is still in a function of atexit, and wakes it, closes the history once: no `closed database`, no traceback."
     k = start()
