@@ -26,7 +26,9 @@ def within(seconds, is_moot, f, *args):
     def run():
         try: box.append((f(*args), None))
         except BaseException as e: box.append((None, e))  # carried over to who waits
-        finally: done.set()
+        finally:
+            thread.hit = None  # else its frame would keep the user's objects
+            done.set()
     thread = KernelThread(lambda context=contextvars.copy_context(): context.run(run), "within")
     hide(thread)
     thread.hit = None  # the user's code that was running as the thread was told to stop

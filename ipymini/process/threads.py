@@ -79,7 +79,7 @@ class Overtaking:
 
     def add(self, msg, may, serve):
         "Let `serve(msg)` see to it that `msg` is served, if it still waits when `may(seconds that it has waited)`. It gives back False if `msg` goes on waiting."
-        self.queue.append((msg, monotonic(), may, serve))
+        self.queue.append((msg, monotonic() + PATIENCE, may, serve))
         if len(self.queue) == 1: self.later(PATIENCE, self._look)
 
     def _look(self):
@@ -87,12 +87,12 @@ class Overtaking:
             while self.queue and self._is_settled(*self.queue[0]): self.queue.popleft()
         finally:
             if self.queue:
-                soon = self.queue[0][1] + PATIENCE - monotonic()
+                soon = self.queue[0][1] - monotonic()
                 self.later(soon if soon > 0 else PATIENCE, self._look)
 
-    def _is_settled(self, msg, since, may, serve):
-        age = monotonic() - since
-        return msg.begun or age >= PATIENCE and may(age) and serve(msg) is not False
+    def _is_settled(self, msg, due, may, serve):
+        late = monotonic() - due
+        return msg.begun or late >= 0 and may(late + PATIENCE) and serve(msg) is not False
 
 
 def unbroken(what, step, goes_on):
