@@ -160,8 +160,8 @@ class Worker:
         finally:
             asyncio._set_running_loop(self.loop)  # a cell may have left another one
             if self.server is me:
+                now.number = 0  # first: a signal from here on is not the request's any more, which lets go of what it was to be interrupted with
                 self.delivery.over()
-                now.number = 0
 
     def unlock(self):
         "Let the next requests be served while the one that calls this awaits. It keeps its context; later ones share a copy. The worker's thread."

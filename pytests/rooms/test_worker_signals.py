@@ -296,6 +296,21 @@ def test_an_exception_that_comes_to_the_loop(worker):
     assert got == [(frames.INTERRUPT,), "next"]
 
 
+def test_a_handler_that_raises_as_its_request_ends(worker, monkeypatch):
+    "Stand in the gap: a signal comes when what was to be raised in the request has been let go. Its handler's exception is shown, and the next request is none of it."
+    got, own, forget = [], OSError("mine"), deliver.Delivery._forget
+    channels = SimpleNamespace(later=lambda *args: None, call=lambda f: f())
+    interrupts = deliver.Interrupts(channels, None, None, SimpleNamespace(debugger=None), {None: SimpleNamespace(worker=worker)})
+
+    def late(delivery):
+        forget(delivery)
+        if not got: got.append(interrupts.held(own, sys._getframe(1), lambda exc: got.append(exc)))
+
+    monkeypatch.setattr(deliver.Delivery, "_forget", late)
+    worker.serve_all(lambda: None, lambda: got.append(frames.raise_pending()), lambda: worker.await_cell(asyncio.sleep(0)))
+    assert sorted(map(str, got)) == ["None", "None", "mine"] and not frames.PENDING
+
+
 def test_a_thread_that_waits_in_C_stops_no_traced_one():
     "Its exception comes when it wakes; meanwhile functions that are traced, as all are in a debug session, go on."
     lock, gone_on, came = threading.Lock(), threading.Event(), []
